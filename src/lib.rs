@@ -1,0 +1,1 @@
+//! iamgate: AWS IAM sign-in for self-managed Kubernetes control planes.
