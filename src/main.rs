@@ -1,1 +1,3 @@
+//! Reads the arguments, runs one command, says how it ended.
+
 fn main() {}
