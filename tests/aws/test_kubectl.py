@@ -101,9 +101,12 @@ def kubeconfig_of(webhook: Webhook) -> Path:
     return webhook.config_file.parent / "kubeconfig.yaml"
 
 
-def who(ran: Ran) -> dict:
+def who(kubectl: Callable[..., Ran], kubeconfig: Path, caller: Caller | None = None) -> dict:
+    """`kubectl auth whoami`, groups in order."""
+    ran = kubectl(kubeconfig, "auth", "whoami", "-o", "json", caller=caller)
     assert ran.status == 0, ran.stderr
-    return json.loads(ran.stdout)["status"]["userInfo"]
+    user = json.loads(ran.stdout)["status"]["userInfo"]
+    return {**user, "groups": sorted(user["groups"])}
 
 
 def seen_by_cluster(user: dict) -> dict:
@@ -126,21 +129,19 @@ def eventually(look: Callable, wanted: Callable):
 
 def test_a_mapped_session_is_who_the_mapping_says(aws, api_server, kubectl, session, iamgate_exec, tmp_path):
     me = api_server.kubeconfig(tmp_path / "me", iamgate_exec)
-    user = who(kubectl(me, "auth", "whoami", "-o", "json", caller=session))
-    assert {**user, "groups": sorted(user["groups"])} == seen_by_cluster(user_of(session))
+    assert who(kubectl, me, session) == seen_by_cluster(user_of(session))
     assert [(seen.what, seen.status) for seen in aws.sts_tls.record.requests] == [("GetCallerIdentity", 200)]
 
 
 def test_the_aws_cli_in_the_exec_block_works_too(api_server, kubectl, session, aws_exec, tmp_path):
     me = api_server.kubeconfig(tmp_path / "me", aws_exec)
-    user = who(kubectl(me, "auth", "whoami", "-o", "json", caller=session))
-    assert {**user, "groups": sorted(user["groups"])} == seen_by_cluster(user_of(session))
+    assert who(kubectl, me, session) == seen_by_cluster(user_of(session))
 
 
 def test_long_term_keys_of_a_user_work_too(aws, api_server, kubectl, iamgate_exec, tmp_path):
     me = api_server.kubeconfig(tmp_path / "me", iamgate_exec)
-    user = who(kubectl(me, "auth", "whoami", "-o", "json", caller=aws.user))
-    assert (user["username"], sorted(user["groups"])) == ("alice", ["admins", "system:authenticated"])
+    user = who(kubectl, me, aws.user)
+    assert (user["username"], user["groups"]) == ("alice", ["admins", "system:authenticated"])
 
 
 def test_an_api_server_that_asks_in_v1beta1_is_answered_in_kind(
@@ -148,8 +149,7 @@ def test_an_api_server_that_asks_in_v1beta1_is_answered_in_kind(
 ):
     api_server = cluster.start_api_server("kube-apiserver-v1beta1", kubeconfig_of(ordinary_webhook), "v1beta1")
     me = api_server.kubeconfig(tmp_path / "me", iamgate_exec)
-    user = who(kubectl(me, "auth", "whoami", "-o", "json", caller=session))
-    assert {**user, "groups": sorted(user["groups"])} == seen_by_cluster(user_of(session))
+    assert who(kubectl, me, session) == seen_by_cluster(user_of(session))
 
 
 def test_rbac_goes_by_the_mapped_groups(api_server, kubectl, session, aws, iamgate_exec, tmp_path):
@@ -191,7 +191,7 @@ def test_a_token_for_another_cluster_is_unauthorized(api_server, kubectl, sessio
 
 def test_a_client_certificate_works_beside_the_webhook(aws, api_server, kubectl, tmp_path):
     admin = api_server.kubeconfig(tmp_path / "admin", api_server.administrator)
-    user = who(kubectl(admin, "auth", "whoami", "-o", "json"))
+    user = who(kubectl, admin)
     assert (user["username"], "system:masters" in user["groups"]) == ("root", True)
     assert aws.sts_tls.record.connections == 0
 
@@ -211,7 +211,7 @@ def test_an_outage_of_sts_is_over_when_it_is_over(aws, api_server, kubectl, sess
     assert ran.status == 1
     assert UNAUTHORIZED in ran.stderr
     aws.sts.break_with(None)
-    assert who(kubectl(me, "auth", "whoami", "-o", "json", caller=session))["username"].startswith("dev:")
+    assert who(kubectl, me, session)["username"].startswith("dev:")
 
 
 def test_a_mapping_change_is_seen_by_kubectl_with_nothing_restarted(
@@ -220,7 +220,7 @@ def test_a_mapping_change_is_seen_by_kubectl_with_nothing_restarted(
     webhook = start_webhook({})
     api_server = cluster.start_api_server("kube-apiserver-reload", kubeconfig_of(webhook), "v1")
     me = api_server.kubeconfig(tmp_path / "me", iamgate_exec)
-    before = who(kubectl(me, "auth", "whoami", "-o", "json", caller=session))
+    before = who(kubectl, me, session)
     assert "developers" in before["groups"]
 
     config = yaml.safe_load(webhook.config_file.read_text())
@@ -229,8 +229,5 @@ def test_a_mapping_change_is_seen_by_kubectl_with_nothing_restarted(
     replacement.write_text(yaml.safe_dump(config))
     replacement.rename(webhook.config_file)
 
-    after = eventually(
-        lambda: who(kubectl(me, "auth", "whoami", "-o", "json", caller=session)),
-        lambda user: "testers" in user["groups"],
-    )
+    after = eventually(lambda: who(kubectl, me, session), lambda user: "testers" in user["groups"])
     assert "developers" not in after["groups"]
