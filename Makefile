@@ -34,4 +34,5 @@ dist: ## the release archive with its checksum, in dist/
 	@scripts/dist
 
 clean: ## remove all that was built, installed or cached in the tree
+	@[ ! -d .cache ] || chmod -R u+w .cache  # Go makes its downloads read-only
 	@rm -rf target dist .venv .cache
