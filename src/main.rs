@@ -1,3 +1,7 @@
 //! Reads the arguments, runs one command, says how it ended.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    iamgate::cli::run(std::env::args_os())
+}
