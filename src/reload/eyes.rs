@@ -34,9 +34,12 @@ pub enum WatchFault {
     /// A network or FUSE file system, where changes made elsewhere make no event.
     #[error("the file system is one that does not tell of changes made elsewhere")]
     Remote,
-    /// The watcher ended.
-    #[error("the watcher stopped working")]
+    /// The watcher ended, or refuses for another reason.
+    #[error("the watcher does not work")]
     Broken,
+    /// A file system does not answer, as a network one whose server has gone does not.
+    #[error("a file system on the way does not answer")]
+    Stalled,
 }
 
 /// What has happened and not been answered yet.
@@ -86,7 +89,7 @@ pub(super) struct Eyes {
     teller: Teller,
     watcher: Option<Box<dyn Watcher + Send>>,
     armed: Vec<Dir>,
-    /// The watcher panicked, as it does where it could not start its thread: not tried again.
+    /// The watcher panicked, as it does where it cannot start its thread: not tried again.
     broken: bool,
 }
 

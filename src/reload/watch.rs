@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::task::{JoinError, spawn_blocking};
-use tokio::time::{Instant, sleep_until};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::eyes::{Eyes, Open, Signal, WatchFault, system};
 use super::trail::Trail;
@@ -32,16 +32,19 @@ pub struct WatchOptions {
     /// Time between two glances at the metadata; a few system calls per file. Not done on network
     /// file systems, where each might be a question to the server.
     pub glance: Duration,
+    /// How long a file system may take to answer such a question before it counts as stalled.
+    pub stall: Duration,
 }
 
 impl Default for WatchOptions {
-    /// 30 s, 2 s and 500 ms: on a local file system a change is found within a second even
-    /// without events.
+    /// 30 s, 2 s, 300 ms and 5 s. A glance and the time to settle together leave room within a
+    /// second, so on a local file system that much holds without events too.
     fn default() -> Self {
         Self {
             poll: Duration::from_secs(30),
             quick_poll: Duration::from_secs(2),
-            glance: Duration::from_millis(500),
+            glance: Duration::from_millis(300),
+            stall: Duration::from_secs(5),
         }
     }
 }
@@ -180,7 +183,10 @@ impl Watch {
             if now >= next_poll {
                 return Cause::Poll;
             }
-            let glances = self.sight != Sight::Polling(WatchFault::Remote);
+            let glances = match self.sight {
+                Sight::Polling(WatchFault::Remote | WatchFault::Stalled) => false,
+                Sight::Events | Sight::Polling(_) => true,
+            };
             let glance = if glances { now + self.options.glance } else { next_poll };
             tokio::select! {
                 () = self.signal.wait() => {}
@@ -209,26 +215,25 @@ impl Watch {
         }
     }
 
+    /// How the paths resolve now; empty where that cannot be found out.
     async fn glance(&self) -> Vec<Trail> {
         let paths = self.paths();
-        match spawn_blocking(move || Eyes::glance(&paths)).await {
-            Ok(trails) => trails,
-            Err(error) => ended(error, Vec::new()).await,
-        }
+        self.ask(move || Eyes::glance(&paths)).await.unwrap_or_default()
     }
 
     /// Watches the way as it is now.
     async fn look(&mut self) {
         let (paths, eyes) = (self.paths(), Arc::clone(&self.eyes));
         let look = move || eyes.lock().unwrap_or_else(PoisonError::into_inner).look(&paths);
-        let (seen, fault) = match spawn_blocking(look).await {
+        let fault;
+        (self.seen, fault) = match self.ask(look).await {
             Ok(found) => found,
-            Err(error) => {
+            Err(Unanswered::Late) => (Vec::new(), Some(WatchFault::Stalled)),
+            Err(Unanswered::Panicked) => {
                 self.eyes.lock().unwrap_or_else(PoisonError::into_inner).give_up();
-                ended(error, (self.glance().await, Some(WatchFault::Broken))).await
+                (self.glance().await, Some(WatchFault::Broken))
             }
         };
-        self.seen = seen;
         self.sight = fault.map_or(Sight::Events, Sight::Polling);
         let period = match self.sight {
             Sight::Events => self.options.poll,
@@ -236,11 +241,26 @@ impl Watch {
         };
         self.next_poll = Some(Instant::now() + period);
     }
+
+    /// Does `question` on a blocking thread. One that is late is left to itself: it cannot be
+    /// called back.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Unanswered> {
+        match timeout(self.options.stall, spawn_blocking(question)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) if error.is_panic() => Err(Unanswered::Panicked),
+            // The runtime is shutting down.
+            Ok(Err(_)) => std::future::pending().await,
+            Err(_) => Err(Unanswered::Late),
+        }
+    }
 }
 
-/// `instead` for a blocking task that panicked; never, when it ended because the runtime does.
-async fn ended<T>(error: JoinError, instead: T) -> T {
-    if error.is_panic() { instead } else { std::future::pending().await }
+enum Unanswered {
+    Late,
+    Panicked,
 }
 
 impl std::fmt::Debug for Watch {
@@ -249,5 +269,77 @@ impl std::fmt::Debug for Watch {
             .field("paths", &self.paths)
             .field("sight", &self.sight)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FREQUENT: WatchOptions = WatchOptions {
+        poll: Duration::from_millis(10),
+        quick_poll: Duration::from_millis(10),
+        glance: Duration::from_millis(10),
+        stall: Duration::from_secs(10),
+    };
+
+    fn watch(options: WatchOptions, open: Open) -> Watch {
+        Watch::with_watcher([PathBuf::from("/proc/self/status")], options, open)
+    }
+
+    #[tokio::test]
+    async fn the_first_answer_comes_at_once_and_the_next_when_it_is_time() {
+        let options = WatchOptions { glance: Duration::from_secs(3600), ..FREQUENT };
+        let mut watch = Watch::new([std::env::current_exe().unwrap()], options);
+        assert_eq!(watch.changed().await, Cause::Start);
+        assert_eq!(watch.changed().await, Cause::Poll);
+        watch.trigger().pull();
+        watch.trigger().pull();
+        assert_eq!(watch.changed().await, Cause::Trigger);
+        assert_eq!(watch.changed().await, Cause::Poll);
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_cannot_be_had_is_asked_for_again_with_each_poll() {
+        static HAD: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+        let mut watch = watch(FREQUENT, |teller| {
+            if HAD.load(std::sync::atomic::Ordering::Acquire) {
+                return system(teller);
+            }
+            Err(notify::Error::io(std::io::ErrorKind::Other.into()))
+        });
+        for _ in 0..3 {
+            watch.changed().await;
+            assert_eq!(watch.sight(), Sight::Polling(WatchFault::Instances));
+        }
+        HAD.store(true, std::sync::atomic::Ordering::Release);
+        watch.changed().await;
+        assert_eq!(watch.sight(), Sight::Events);
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_panics_is_done_without() {
+        let mut watch = watch(FREQUENT, |_| panic!("no thread to be had"));
+        for _ in 0..3 {
+            watch.changed().await;
+            assert_eq!(watch.sight(), Sight::Polling(WatchFault::Broken));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_system_that_hangs_is_told_of_and_the_watch_goes_on() {
+        static HANGS: Mutex<()> = Mutex::new(());
+        let hanging = HANGS.lock();
+        let options = WatchOptions { stall: Duration::from_millis(50), ..FREQUENT };
+        let mut watch = watch(options, |teller| {
+            drop(HANGS.lock());
+            system(teller)
+        });
+        watch.changed().await;
+        assert_eq!(watch.sight(), Sight::Polling(WatchFault::Stalled));
+        drop(hanging);
+        while watch.sight() != Sight::Events {
+            assert_eq!(watch.changed().await, Cause::Poll);
+        }
     }
 }
