@@ -115,10 +115,11 @@ impl Scene {
         self.following = Some((trigger, task));
     }
 
-    /// Writes the file, follows it and waits until its value is live.
+    /// Writes the file, follows it and waits until its value is live and has been reported.
     async fn start(&mut self, name: &str, number: u64) {
         self.write(name, number);
         self.follow(name);
+        assert_eq!(self.report().await, Report::Replaced);
         self.becomes(number).await;
     }
 

@@ -17,17 +17,12 @@ impl Scene {
         assert_eq!(self.report().await, Report::Unread(unread));
         self.becomes(1).await;
     }
-
-    async fn good_start(&mut self) {
-        self.start("config", 1).await;
-        while self.reports.try_recv().is_ok() {}
-    }
 }
 
 #[tokio::test]
 async fn each_thing_that_is_no_content_keeps_the_last_good_value() {
     let mut scene = Scene::new(EVENTS_ALONE);
-    scene.good_start().await;
+    scene.start("config", 1).await;
     let path = scene.at("config");
     fs::write(&path, "").unwrap();
     scene.faults(ReadFault::Empty).await;
@@ -59,7 +54,7 @@ async fn a_file_that_may_not_be_read_is_taken_when_it_may() {
     rights.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
     set_capabilities(None, rights).unwrap();
     let mut scene = Scene::new(EVENTS_ALONE);
-    scene.good_start().await;
+    scene.start("config", 1).await;
     let path = scene.at("config");
     fs::write(&path, text(2)).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
@@ -71,7 +66,7 @@ async fn a_file_that_may_not_be_read_is_taken_when_it_may() {
 #[tokio::test]
 async fn the_same_fault_is_reported_once_until_it_changes() {
     let mut scene = Scene::new(EVENTS_ALONE);
-    scene.good_start().await;
+    scene.start("config", 1).await;
     let path = scene.at("config");
     for attempt in 0..5 {
         let bad = format!("bad {attempt}");
