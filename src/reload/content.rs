@@ -78,13 +78,22 @@ impl From<io::Error> for ReadFault {
 /// Reads the whole of a regular file of at most `limit` bytes, white space alone counting as
 /// nothing. A file that changes during the read is read again, a few times.
 ///
+/// A write that is under way may still be caught halfway, since a file's times tell of its
+/// beginning only. Its end makes another event, so a follower soon reads again.
+///
 /// # Errors
 /// See [`ReadFault`].
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ReadFault> {
+    let content = settled(|| read_once(path, limit))?;
+    if content.trim_ascii().is_empty() { Err(ReadFault::Empty) } else { Ok(content) }
+}
+
+fn settled(
+    mut once: impl FnMut() -> Result<Option<Vec<u8>>, ReadFault>,
+) -> Result<Vec<u8>, ReadFault> {
     for _ in 0..ATTEMPTS {
-        if let Some(content) = read_once(path, limit)? {
-            let blank = content.trim_ascii().is_empty();
-            return if blank { Err(ReadFault::Empty) } else { Ok(content) };
+        if let Some(content) = once()? {
+            return Ok(content);
         }
     }
     Err(ReadFault::Unsettled)
@@ -187,6 +196,21 @@ mod tests {
             assert_eq!(read(&at(name), LIMIT), expected, "{name}");
         }
         assert_eq!(read(Path::new("/dev/null"), LIMIT), Err(ReadFault::NotRegular));
+    }
+
+    #[test]
+    fn a_file_that_changes_is_read_again_but_not_for_ever() {
+        let changing = |times: usize| {
+            let mut left = times;
+            move || {
+                let done = left == 0;
+                left = left.saturating_sub(1);
+                Ok(done.then(|| b"x".to_vec()))
+            }
+        };
+        assert_eq!(settled(changing(ATTEMPTS - 1)), Ok(b"x".to_vec()));
+        assert_eq!(settled(changing(ATTEMPTS)), Err(ReadFault::Unsettled));
+        assert_eq!(settled(|| Err(ReadFault::Denied)), Err(ReadFault::Denied));
     }
 
     #[test]

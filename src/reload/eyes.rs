@@ -295,6 +295,40 @@ mod tests {
     }
 
     #[test]
+    fn directories_that_are_off_the_way_are_no_longer_watched() {
+        static WATCHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+        struct Record;
+        impl Watcher for Record {
+            fn new<F: EventHandler>(_: F, _: notify::Config) -> notify::Result<Self> {
+                Ok(Self)
+            }
+            fn watch(&mut self, path: &Path, _: RecursiveMode) -> notify::Result<()> {
+                self.unwatch(path)?;
+                WATCHED.lock().unwrap().push(path.to_owned());
+                Ok(())
+            }
+            fn unwatch(&mut self, path: &Path) -> notify::Result<()> {
+                WATCHED.lock().unwrap().retain(|watched| watched != path);
+                Ok(())
+            }
+            fn kind() -> notify::WatcherKind {
+                notify::WatcherKind::NullWatcher
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let mut eyes = Eyes::new(|_| Ok(Box::new(Record)), Arc::default());
+        for version in ["a", "b", "c"] {
+            std::fs::create_dir(root.join(version)).unwrap();
+            std::os::unix::fs::symlink(version, root.join("new")).unwrap();
+            std::fs::rename(root.join("new"), root.join("current")).unwrap();
+            assert_eq!(eyes.look(&[root.join("current/config")]).1, None);
+            let watched = WATCHED.lock().unwrap().clone();
+            assert_eq!(watched, [root.clone(), root.join(version)]);
+        }
+    }
+
+    #[test]
     fn a_watcher_that_takes_no_more_watches_is_a_fault() {
         struct Full;
         impl Watcher for Full {
