@@ -43,6 +43,7 @@ struct Value(u64);
 struct Torn;
 
 fn parse(content: &[u8]) -> Result<Value, Torn> {
+    assert_ne!(content, b"bomb", "a fault in the parser");
     let text = std::str::from_utf8(content).map_err(|_| Torn)?;
     let (first, rest) = text.split_once('\n').ok_or(Torn)?;
     let (middle, last) = rest.trim_end().rsplit_once('\n').ok_or(Torn)?;

@@ -93,3 +93,16 @@ async fn a_broken_file_at_the_start_leaves_no_value_until_the_repair() {
     scene.write("config", 1);
     scene.becomes(1).await;
 }
+
+#[tokio::test]
+async fn a_parser_that_panics_takes_nothing_away_and_goes_on() {
+    let mut scene = Scene::new(EVENTS_ALONE);
+    scene.start("config", 1).await;
+    fs::write(scene.at("other"), "bomb").unwrap();
+    fs::rename(scene.at("other"), scene.at("config")).unwrap();
+    assert_eq!(scene.report().await, Report::Crashed);
+    scene.becomes(1).await;
+    replace(&scene.at("config"), 2);
+    assert_eq!(scene.report().await, Report::Replaced);
+    scene.becomes(2).await;
+}
