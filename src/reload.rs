@@ -1,7 +1,7 @@
 //! A value that files can replace while the program runs.
 //!
 //! [`Reloader`] turns bytes into a value and publishes it, [`Live`] reads it, [`Watch`] tells when
-//! the files may have changed, and [`follow`] is the loop that ties the three together. Nothing
+//! the files may have changed, and [`follow()`] is the loop that ties the three together. Nothing
 //! here knows what the bytes mean, and nothing logs: the caller is handed a [`Report`].
 
 mod content;

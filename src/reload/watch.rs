@@ -139,7 +139,7 @@ impl Watch {
         Trigger(Arc::clone(&self.signal))
     }
 
-    /// Waits until the files may have changed and have come to rest, or for `SETTLE_LIMIT`. The
+    /// Waits until the files may have changed and have come to rest, or for 300 ms. The
     /// first call answers as soon as changes are noticed, so: ask first, read then.
     ///
     /// The future may be dropped at any time; the next call answers for it. Needs a tokio runtime
