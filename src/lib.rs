@@ -20,6 +20,7 @@ pub mod config;
 pub mod demo;
 pub mod ec2;
 pub mod face;
+pub mod files;
 pub mod identity;
 pub mod keypair;
 pub mod log;
