@@ -3,6 +3,7 @@
 //! It does not read files, does not ask EC2 (it only says when that is needed), and does not judge
 //! whether a file is wise: [`Template`] has what a lint needs.
 
+mod explain;
 mod index;
 mod instance;
 mod pattern;
@@ -10,6 +11,7 @@ mod rules;
 mod sso;
 mod template;
 
+pub use self::explain::{Explanation, Likeness, NearMiss, Place, Reason, Winner, explain};
 pub use self::instance::{InstanceId, InstanceIdFault};
 pub use self::pattern::{ArnPattern, PatternFault};
 pub use self::rules::{Found, Mapping, NotMapped, RuleKind, Rules, RulesInput, Who};

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::identity::{Arn, ArnFault, Principal, Subject};
+use crate::identity::{Arn, ArnError, ArnFault, Principal, Subject};
 
 /// `rolePattern` or `userPattern`: an ARN whose name may hold `*` (any run) and `?` (exactly one
 /// character).
@@ -111,7 +111,21 @@ impl ArnPattern {
     /// Whether it is about `subject`.
     pub fn matches(&self, subject: &Subject) -> bool {
         let name = subject.as_str().strip_prefix(&*self.head);
-        name.is_some_and(|name| !name.contains(':') && glob(&self.name, name))
+        name.is_some_and(|name| self.matches_lower(name))
+    }
+
+    /// Whether `name` fits, whoever it is.
+    pub(super) fn matches_name(&self, name: &str) -> bool {
+        self.matches_lower(&name.to_ascii_lowercase())
+    }
+
+    /// Whether some part of `name` fits.
+    pub(super) fn within_name(&self, name: &str) -> bool {
+        glob(&format!("*{}*", self.name), &name.to_ascii_lowercase())
+    }
+
+    fn matches_lower(&self, name: &str) -> bool {
+        !name.contains(':') && glob(&self.name, name)
     }
 }
 
@@ -121,7 +135,7 @@ impl fmt::Display for ArnPattern {
     }
 }
 
-fn fault(error: crate::identity::ArnError) -> PatternFault {
+fn fault(error: ArnError) -> PatternFault {
     PatternFault::Arn(error.fault)
 }
 

@@ -231,6 +231,30 @@ impl Mapping {
         std::iter::once(&self.username).chain(&self.groups)
     }
 
+    /// Whether it alone would be found for a caller, and by what. What [`List::find`] does with
+    /// indices, for one entry.
+    pub(super) fn fits(&self, asked: &Asked, sso: Sso) -> Option<By> {
+        match &self.who {
+            Who::Arn(arn) if arn.subject() == asked.subject => Some(By::Arn),
+            Who::Arn(arn) => {
+                let pathless = match asked.has_path {
+                    true => Some(arn.subject()),
+                    false => arn.pathless_role(),
+                };
+                (pathless.as_ref() == Some(&asked.pathless)).then_some(By::ArnWithoutPath)
+            }
+            Who::Sso(role) => {
+                let fits = match sso {
+                    Sso::Off => false,
+                    Sso::MadeSuffix => asked.is_made_for(role),
+                    Sso::AnySuffix => asked.is_made_for(role) || role.begins(&asked.pathless),
+                };
+                fits.then_some(By::Sso)
+            }
+            Who::Pattern(pattern) => pattern.matches(&asked.pathless).then_some(By::Pattern),
+        }
+    }
+
     fn subject(&self) -> Option<Subject> {
         match &self.who {
             Who::Arn(arn) => Some(arn.subject()),
@@ -274,6 +298,11 @@ impl Asked {
             subject,
             stem: sso::stem_of(&identity.arn),
         }
+    }
+
+    /// Whether IAM Identity Center would give the caller's name to `role`.
+    pub(super) fn is_made_for(&self, role: &SsoRole) -> bool {
+        self.stem.is_some() && self.stem == role.stem()
     }
 }
 

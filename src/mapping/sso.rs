@@ -97,12 +97,15 @@ pub(super) fn stem_of(arn: &Arn) -> Option<Subject> {
         return None;
     };
     let name = name.rsplit_once('/').map_or(&**name, |(_, last)| last);
+    let set = permission_set_of(name)?;
+    stem(arn.partition(), arn.account(), &format!("{PREFIX}{set}"))
+}
+
+/// The permission set that a role of this name was made for.
+pub(super) fn permission_set_of(name: &str) -> Option<&str> {
     let (head, suffix) = name.rsplit_once('_')?;
     let made = suffix.len() == SUFFIX_LEN && suffix.bytes().all(is_lower_hex);
-    match made && is_reserved(head) {
-        true => stem(arn.partition(), arn.account(), head),
-        false => None,
-    }
+    if made && is_reserved(head) { head.get(PREFIX.len()..) } else { None }
 }
 
 /// Whether a role name has the prefix of IAM Identity Center.

@@ -375,6 +375,13 @@ proptest! {
         for caller in callers {
             let expected = naive(&input, &caller.parse().unwrap());
             prop_assert_eq!(found(&rules, &caller).ok(), expected, "{}", caller);
+
+            let identity = identity(&caller);
+            let asked = Asked::of(&identity);
+            let mut entries = input.roles.iter().chain(&input.users);
+            let fits = entries.any(|entry| entry.fits(&asked, rules.sso()).is_some());
+            let hit = rules.find(&identity).is_ok_and(|found| found.hit.is_some());
+            prop_assert_eq!(fits, hit, "{}", caller);
         }
     }
 }
