@@ -37,7 +37,11 @@ use self::cache::{Assumed, Cache};
 use self::chain::Chain;
 pub(crate) use self::exec::{ExecInfo, credential};
 pub(crate) use self::fault::Fault;
+#[cfg(test)]
+pub(crate) use self::http::tls_clients_built;
 use self::profile::SharedConfig;
+#[cfg(test)]
+pub(crate) use self::prompt::PromptFault;
 pub(crate) use self::prompt::{Prompt, Terminal};
 use crate::clock::Clock;
 use crate::identity::ClusterId;

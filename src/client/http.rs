@@ -47,12 +47,6 @@ impl LazyClient {
         let ca_bundle = ca_bundle.map(|path| Path::new(path).into());
         Self(Arc::new(Halves { ca_bundle, plain: OnceLock::new(), secure: OnceLock::new() }))
     }
-
-    /// Whether a TLS client had to be built.
-    #[cfg(test)]
-    pub(super) fn is_secure_built(&self) -> bool {
-        self.0.secure.get().is_some()
-    }
 }
 
 impl HttpClient for LazyClient {
@@ -130,6 +124,8 @@ fn plain() -> Result<reqwest::Client, ClientFault> {
 
 /// Proxies come from `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case.
 fn secure(ca_bundle: Option<&Path>) -> Result<reqwest::Client, ClientFault> {
+    #[cfg(test)]
+    BUILT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     built(reqwest::Client::builder().https_only(true), roots(ca_bundle)?)
 }
 
@@ -177,3 +173,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(12);
 /// AWS's answers here are a few KiB; a session token is 4 KiB at most.
 const MAX_ANSWER: usize = 1024 * 1024;
+
+#[cfg(test)]
+static BUILT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+/// How many TLS clients this process has built.
+#[cfg(test)]
+pub(crate) fn tls_clients_built() -> usize {
+    BUILT.load(std::sync::atomic::Ordering::Relaxed)
+}

@@ -103,7 +103,7 @@ async fn the_file_of_the_reference_is_read_and_kept_when_written() {
     let text = fs::read_to_string(place.path("credentials.yaml")).unwrap();
     assert!(text.contains("ASIABASEOFAROLE"), "{text}");
     assert!(text.contains("012345678901"), "{text}");
-    assert!(text.contains("expires: 2026-01-02T03:19:05Z\n"), "{text}");
+    assert!(text.contains("expires: \"2026-01-02T03:19:05Z\"\n"), "{text}");
 }
 
 #[tokio::test]

@@ -1,0 +1,200 @@
+//! Loopback stand-ins for the services that give credentials: plain HTTP, any free port.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// A service on a port of its own. Its thread ends with the test process.
+pub(super) struct StandIn {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    kind: Kind,
+    asked: Vec<(String, String)>,
+    /// Connections of a silent one: kept, so that they are neither answered nor closed.
+    held: Vec<TcpStream>,
+}
+
+enum Kind {
+    Silent,
+    Refusing,
+    Container,
+    Instance { region: String },
+    Sts { user_id: String, denials: usize, assumed: usize },
+}
+
+impl StandIn {
+    pub(super) fn silent() -> Self {
+        Self::start(Kind::Silent)
+    }
+
+    /// Says 403 to everything.
+    pub(super) fn refusing() -> Self {
+        Self::start(Kind::Refusing)
+    }
+
+    pub(super) fn container() -> Self {
+        Self::start(Kind::Container)
+    }
+
+    pub(super) fn instance(region: &str) -> Self {
+        Self::start(Kind::Instance { region: region.to_owned() })
+    }
+
+    /// Assumes every role; the n-th time as `ASIAASSUMEDn`.
+    pub(super) fn sts() -> Self {
+        Self::start(Kind::Sts { user_id: "AIDAEXAMPLE".to_owned(), denials: 0, assumed: 0 })
+    }
+
+    /// What GetCallerIdentity says.
+    pub(super) fn user_id(self, is: &str) -> Self {
+        if let Kind::Sts { user_id, .. } = &mut self.state.lock().unwrap().kind {
+            *user_id = is.to_owned();
+        }
+        self
+    }
+
+    /// Denies so many times first.
+    pub(super) fn denying(self, times: usize) -> Self {
+        if let Kind::Sts { denials, .. } = &mut self.state.lock().unwrap().kind {
+            *denials = times;
+        }
+        self
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Method and target of every request so far.
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.state.lock().unwrap().asked.iter().map(|(line, _)| line.clone()).collect()
+    }
+
+    /// The form in the body of every request so far.
+    pub(super) fn forms(&self) -> Vec<BTreeMap<String, String>> {
+        let state = self.state.lock().unwrap();
+        let forms = state
+            .asked
+            .iter()
+            .map(|(_, body)| url::form_urlencoded::parse(body.as_bytes()).into_owned().collect());
+        forms.collect()
+    }
+
+    fn start(kind: Kind) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(Mutex::new(State { kind, asked: Vec::new(), held: Vec::new() }));
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let state = Arc::clone(&shared);
+                thread::spawn(move || serve(stream, &state));
+            }
+        });
+        Self { address, state }
+    }
+}
+
+/// One request, one answer.
+fn serve(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
+    if let State { kind: Kind::Silent, held, .. } = &mut *state.lock().ok()? {
+        held.push(stream);
+        return None;
+    }
+    let mut from = BufReader::new(stream.try_clone().ok()?);
+    let mut line = String::new();
+    from.read_line(&mut line).ok()?;
+    let line = line.rsplit_once(' ')?.0.to_owned();
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        from.read_line(&mut header).ok()?;
+        let Some((name, value)) = header.trim_end().split_once(':') else { break };
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    from.read_exact(&mut body).ok()?;
+    let body = String::from_utf8(body).ok()?;
+    let (status, answer) = {
+        let mut state = state.lock().ok()?;
+        state.asked.push((line.clone(), body.clone()));
+        state.kind.answer(&line, &body)
+    };
+    let head = format!(
+        "HTTP/1.1 {status} Answer\r\nContent-Length: {}\r\nConnection: close\r\n\
+         x-aws-ec2-metadata-token-ttl-seconds: 21600\r\n\r\n",
+        answer.len()
+    );
+    stream.write_all((head + &answer).as_bytes()).ok()
+}
+
+impl Kind {
+    fn answer(&mut self, line: &str, body: &str) -> (u16, String) {
+        match self {
+            Self::Silent => unreachable!(),
+            Self::Refusing => (403, String::new()),
+            Self::Container => (200, document("ASIACONTAINER")),
+            Self::Instance { region } => match line {
+                "PUT /latest/api/token" => (200, "hushtoken".to_owned()),
+                "GET /latest/meta-data/placement/region" => (200, region.clone()),
+                "GET /latest/meta-data/iam/security-credentials/" => (200, "node".to_owned()),
+                "GET /latest/meta-data/iam/security-credentials/node" => {
+                    (200, document("ASIAINSTANCE"))
+                }
+                _ => (404, String::new()),
+            },
+            Self::Sts { user_id, denials, assumed } => {
+                if body.contains("Action=GetCallerIdentity") {
+                    return (200, identity(user_id));
+                }
+                *assumed += 1;
+                if *assumed <= *denials {
+                    return (403, DENIED.to_owned());
+                }
+                let web = body.contains("WithWebIdentity");
+                (200, session(&format!("ASIAASSUMED{assumed}"), web))
+            }
+        }
+    }
+}
+
+fn document(id: &str) -> String {
+    serde_json::json!({
+        "Code": "Success", "Type": "AWS-HMAC", "LastUpdated": "2026-01-01T00:00:00Z",
+        "AccessKeyId": id, "SecretAccessKey": "hushkey", "Token": "hushsession",
+        "Expiration": "2099-01-01T00:00:00Z",
+    })
+    .to_string()
+}
+
+fn identity(user_id: &str) -> String {
+    format!(
+        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+         <GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/me</Arn>\
+         <UserId>{user_id}</UserId><Account>123456789012</Account></GetCallerIdentityResult>\
+         </GetCallerIdentityResponse>"
+    )
+}
+
+fn session(id: &str, web: bool) -> String {
+    let action = if web { "AssumeRoleWithWebIdentity" } else { "AssumeRole" };
+    format!(
+        "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{action}Result>\
+         <AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/dev/s</Arn>\
+         <AssumedRoleId>AROA:s</AssumedRoleId></AssumedRoleUser>\
+         <Credentials><AccessKeyId>{id}</AccessKeyId><SecretAccessKey>hushkey</SecretAccessKey>\
+         <SessionToken>hushsession</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>\
+         </Credentials></{action}Result></{action}Response>"
+    )
+}
+
+const DENIED: &str = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error>\
+    <Type>Sender</Type><Code>AccessDenied</Code><Message>User is not authorized</Message></Error>\
+    <RequestId>1</RequestId></ErrorResponse>";
