@@ -19,10 +19,11 @@ use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
 
 use super::assume::{Ask, Session, assume, session_name};
 use super::budget::Budget;
-use super::fault::{Fault, Refusal};
+use super::fault::{Fault, Refusal, told};
 use super::http::LazyClient;
 use super::instance::{Handle, Instance};
 use super::profile::{Base, NamedSource, Roles, SharedConfig, keys_in};
@@ -104,7 +105,8 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// The order of AWS SDKs: environment, profile, web identity, container, instance.
+    /// The official providers in the official order. Put together here, and not by
+    /// `DefaultCredentialsChain`, for the limit on the last one.
     fn official(&self) -> CredentialsProviderChain {
         let environment = EnvironmentVariableCredentialsProvider::new();
         let web = WebIdentityTokenCredentialsProvider::builder().configure(&self.config).build();
@@ -128,12 +130,8 @@ impl<'a> Chain<'a> {
     async fn loaded(&self, from: impl ProvideCredentials) -> Result<Credentials, Fault> {
         match self.budget.spend(from.provide_credentials()).await {
             Some(Ok(credentials)) => Ok(credentials),
-            Some(Err(error)) => match Fault::from(error) {
-                Fault::NoCredentials if !self.shared.is_plausible() => {
-                    Err(Fault::NoProfile(self.shared.selected().into()))
-                }
-                fault => Err(fault),
-            },
+            Some(Err(CredentialsError::CredentialsNotLoaded(_))) => Err(self.nothing()),
+            Some(Err(error)) => Err(Fault::Credentials(told(&error).into())),
             None => Err(self.slow()),
         }
     }
@@ -245,6 +243,13 @@ impl<'a> Chain<'a> {
             Err(_) => loader,
         };
         self.budget.spend(loader.load()).await.ok_or_else(|| self.slow())
+    }
+
+    fn nothing(&self) -> Fault {
+        match self.shared.is_plausible() {
+            true => Fault::NoCredentials,
+            false => Fault::NoProfile(self.shared.selected().into()),
+        }
     }
 
     fn slow(&self) -> Fault {

@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::time::Duration;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
@@ -138,15 +137,6 @@ impl<E: ProvideErrorMetadata + Error + 'static> From<SdkError<E>> for Refusal {
     }
 }
 
-impl From<CredentialsError> for Fault {
-    fn from(error: CredentialsError) -> Self {
-        match error {
-            CredentialsError::CredentialsNotLoaded(_) => Self::NoCredentials,
-            other => Self::Credentials(told(&other).into()),
-        }
-    }
-}
-
 /// An error of the SDK in one bounded line: each cause once, from the outside in, and of an answer
 /// from AWS its code and message.
 pub(super) fn told(error: &(dyn Error + 'static)) -> String {
@@ -185,11 +175,13 @@ const MAX_TOLD: usize = 300;
 
 #[cfg(test)]
 mod tests {
+    use aws_credential_types::provider::error::CredentialsError;
+
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
-    struct Layer(&'static str, #[source] Option<Box<Layer>>);
+    struct Layer(&'static str, #[source] Option<Box<Self>>);
 
     #[test]
     fn an_error_is_told_from_the_outside_in_each_cause_once() {
@@ -212,8 +204,7 @@ mod tests {
             .message("not you")
             .build();
         let error = CredentialsError::provider_error(AssumeRoleError::generic(meta));
-        let told = Fault::from(error).to_string();
-        assert!(told.ends_with("AccessDenied: not you"), "{told}");
+        assert!(told(&error).ends_with(": AccessDenied: not you"), "{}", told(&error));
     }
 
     #[test]

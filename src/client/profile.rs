@@ -173,9 +173,12 @@ impl SharedConfig {
     }
 }
 
-/// The access key id of complete keys in the environment, which win over everything else.
+/// The access key id of complete keys in the environment, which win over everything else. Blank
+/// values and the old name of the secret are as in the official chain.
 pub(super) fn keys_in(env: &impl Environment) -> Option<String> {
-    env.var("AWS_SECRET_ACCESS_KEY").and_then(|_| env.var("AWS_ACCESS_KEY_ID"))
+    let set = |name| env.var(name).filter(|value| !value.trim().is_empty());
+    set("AWS_SECRET_ACCESS_KEY").or_else(|| set("SECRET_ACCESS_KEY"))?;
+    set("AWS_ACCESS_KEY_ID")
 }
 
 /// The base under the last profile of `walk`; `None` for a chain that is broken, which the

@@ -100,9 +100,7 @@ fn child() {
     let person = Person { code: env.var("T_CODE"), asked: AtomicUsize::new(0) };
     let mut out = Vec::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let start = Instant::now();
     let ended = runtime.block_on(run_with(request, &env, &SystemClock, &person, &mut out));
-    eprintln!("TOOK {:?}", start.elapsed());
     let told = json!({
         "out": String::from_utf8(out).unwrap(),
         "failure": ended.as_ref().err().map(ToString::to_string),
@@ -182,7 +180,6 @@ impl Run {
         let told = serde_json::from_slice(&fs::read(result).unwrap()).unwrap();
         let ended = Ended { told, log, took };
         ended.hush();
-        eprintln!("{}", ended.log.lines().find(|l| l.starts_with("TOOK")).unwrap());
         ended
     }
 }
@@ -198,10 +195,7 @@ impl Ended {
 
     fn text(&self, key: &str) -> &String {
         static NONE: String = String::new();
-        match &self.told[key] {
-            Value::String(text) => text,
-            _ => &NONE,
-        }
+        if let Value::String(text) = &self.told[key] { text } else { &NONE }
     }
 
     fn failed(&self, with: &str) {
@@ -529,6 +523,60 @@ fn a_web_identity_is_exchanged() {
     let ended = run.set("AWS_WEB_IDENTITY_TOKEN_FILE", &file.display().to_string()).go(&[]);
     ended.is("sts.eu-west-1.amazonaws.com", "ASIAASSUMED1", "eu-west-1");
     assert_eq!(sts.forms()[0]["Action"], "AssumeRoleWithWebIdentity");
+}
+
+#[test]
+fn a_single_sign_on_session_gives_credentials() {
+    let portal = StandIn::portal();
+    let run = Run::new()
+        .profile(
+            "[default]\nsso_session = dev\nsso_account_id = 123456789012\nsso_role_name = Ops\n\
+             region = eu-west-1\n[sso-session dev]\nsso_region = eu-west-1\n\
+             sso_start_url = https://example.test/start\n",
+        )
+        .set("AWS_ENDPOINT_URL_SSO", &portal.url());
+    run.go(&[]).failed("AWS credentials cannot be loaded: ");
+    // Named by the SHA-1 of the session's name.
+    run.file(
+        ".aws/sso/cache/34c6fceca75e456f25e7e99531e2425c6c1de443.json",
+        &json!({"accessToken": "hushtoken", "expiresAt": "2099-01-01T00:00:00Z",
+                "region": "eu-west-1", "startUrl": "https://example.test/start"})
+        .to_string(),
+    );
+    for _ in 0..2 {
+        run.go(&["--cache"]).is("sts.eu-west-1.amazonaws.com", "ASIAPORTAL", "eu-west-1");
+    }
+    assert_eq!(portal.asked().len(), 1);
+}
+
+#[test]
+fn the_certificate_of_an_endpoint_is_checked_against_the_bundle() {
+    let (sts, certificate) = StandIn::sts().behind_tls();
+    let run = Run::new().keys().in_region().set("AWS_ENDPOINT_URL_STS", &sts);
+    let bundle = run.file("bundle.pem", &certificate).display().to_string();
+    let refused = run.go(&["-r", ROLE]);
+    refused.failed("cannot be assumed: ");
+    let run = run.set("AWS_CA_BUNDLE", &bundle);
+    let ended = run.go(&["-r", ROLE]);
+    ended.is("sts.eu-west-1.amazonaws.com", "ASIAASSUMED1", "eu-west-1");
+    assert_eq!(ended.told["tls"], 1);
+
+    let mut run = run.set("SSL_CERT_FILE", &bundle);
+    run.env.remove("AWS_CA_BUNDLE");
+    run.go(&["-r", ROLE]).is("sts.eu-west-1.amazonaws.com", "ASIAASSUMED2", "eu-west-1");
+}
+
+#[test]
+fn an_answer_without_end_and_a_redirect_are_refused() {
+    let long = StandIn::endless();
+    let run = Run::new().in_region().set("AWS_CONTAINER_CREDENTIALS_FULL_URI", &long.url());
+    run.go(&[]).failed("the answer is longer than 1048576 bytes");
+
+    let container = StandIn::container();
+    let away = StandIn::redirecting(&container.url());
+    let run = Run::new().in_region().set("AWS_CONTAINER_CREDENTIALS_FULL_URI", &away.url());
+    run.go(&[]).failed("AWS credentials cannot be loaded: ");
+    assert_eq!(container.asked(), Vec::<String>::new());
 }
 
 #[test]

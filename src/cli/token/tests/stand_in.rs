@@ -22,7 +22,10 @@ struct State {
 enum Kind {
     Silent,
     Refusing,
+    Endless,
+    Redirecting { to: String },
     Container,
+    Portal,
     Instance { region: String },
     Sts { user_id: String, denials: usize, assumed: usize },
 }
@@ -35,6 +38,20 @@ impl StandIn {
     /// Says 403 to everything.
     pub(super) fn refusing() -> Self {
         Self::start(Kind::Refusing)
+    }
+
+    /// Answers with two megabytes.
+    pub(super) fn endless() -> Self {
+        Self::start(Kind::Endless)
+    }
+
+    pub(super) fn redirecting(to: &str) -> Self {
+        Self::start(Kind::Redirecting { to: to.to_owned() })
+    }
+
+    /// The portal of IAM Identity Center.
+    pub(super) fn portal() -> Self {
+        Self::start(Kind::Portal)
     }
 
     pub(super) fn container() -> Self {
@@ -70,6 +87,33 @@ impl StandIn {
         format!("http://{}", self.address)
     }
 
+    /// The same service on another port with TLS: its URL, and the certificate to trust.
+    pub(super) fn behind_tls(&self) -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = made.signing_key.serialize_der().try_into().unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let config = Arc::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::clone(&self.state);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (config, state) = (Arc::clone(&config), Arc::clone(&state));
+                thread::spawn(move || {
+                    let connection = rustls::ServerConnection::new(config).ok()?;
+                    serve(rustls::StreamOwned::new(connection, stream), &state)
+                });
+            }
+        });
+        (format!("https://localhost:{port}"), made.cert.pem())
+    }
+
     /// Method and target of every request so far.
     pub(super) fn asked(&self) -> Vec<String> {
         self.state.lock().unwrap().asked.iter().map(|(line, _)| line.clone()).collect()
@@ -93,7 +137,13 @@ impl StandIn {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let state = Arc::clone(&shared);
-                thread::spawn(move || serve(stream, &state));
+                thread::spawn(move || {
+                    if let State { kind: Kind::Silent, held, .. } = &mut *state.lock().ok()? {
+                        held.push(stream);
+                        return None;
+                    }
+                    serve(stream, &state)
+                });
             }
         });
         Self { address, state }
@@ -101,12 +151,8 @@ impl StandIn {
 }
 
 /// One request, one answer.
-fn serve(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
-    if let State { kind: Kind::Silent, held, .. } = &mut *state.lock().ok()? {
-        held.push(stream);
-        return None;
-    }
-    let mut from = BufReader::new(stream.try_clone().ok()?);
+fn serve(stream: impl Read + Write, state: &Mutex<State>) -> Option<()> {
+    let mut from = BufReader::new(stream);
     let mut line = String::new();
     from.read_line(&mut line).ok()?;
     let line = line.rsplit_once(' ')?.0.to_owned();
@@ -122,17 +168,22 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
     let mut body = vec![0; length];
     from.read_exact(&mut body).ok()?;
     let body = String::from_utf8(body).ok()?;
-    let (status, answer) = {
+    let (status, answer, location) = {
         let mut state = state.lock().ok()?;
         state.asked.push((line.clone(), body.clone()));
-        state.kind.answer(&line, &body)
+        let (status, answer) = state.kind.answer(&line, &body);
+        let to =
+            if let Kind::Redirecting { to } = &state.kind { to.clone() } else { String::new() };
+        (status, answer, to)
     };
     let head = format!(
         "HTTP/1.1 {status} Answer\r\nContent-Length: {}\r\nConnection: close\r\n\
-         x-aws-ec2-metadata-token-ttl-seconds: 21600\r\n\r\n",
+         Location: {location}\r\nx-aws-ec2-metadata-token-ttl-seconds: 21600\r\n\r\n",
         answer.len()
     );
-    stream.write_all((head + &answer).as_bytes()).ok()
+    let mut stream = from.into_inner();
+    stream.write_all((head + &answer).as_bytes()).ok()?;
+    stream.flush().ok()
 }
 
 impl Kind {
@@ -140,6 +191,9 @@ impl Kind {
         match self {
             Self::Silent => unreachable!(),
             Self::Refusing => (403, String::new()),
+            Self::Endless => (200, "x".repeat(2 * 1024 * 1024)),
+            Self::Redirecting { .. } => (307, String::new()),
+            Self::Portal => (200, portal("ASIAPORTAL")),
             Self::Container => (200, document("ASIACONTAINER")),
             Self::Instance { region } => match line {
                 "PUT /latest/api/token" => (200, "hushtoken".to_owned()),
@@ -171,6 +225,14 @@ fn document(id: &str) -> String {
         "AccessKeyId": id, "SecretAccessKey": "hushkey", "Token": "hushsession",
         "Expiration": "2099-01-01T00:00:00Z",
     })
+    .to_string()
+}
+
+fn portal(id: &str) -> String {
+    serde_json::json!({"roleCredentials": {
+        "accessKeyId": id, "secretAccessKey": "hushkey", "sessionToken": "hushsession",
+        "expiration": 4_070_908_800_000_u64,
+    }})
     .to_string()
 }
 
