@@ -131,7 +131,9 @@ impl<'a> Chain<'a> {
         match self.budget.spend(from.provide_credentials()).await {
             Some(Ok(credentials)) => Ok(credentials),
             Some(Err(CredentialsError::CredentialsNotLoaded(_))) => Err(self.nothing()),
-            Some(Err(error)) => Err(Fault::Credentials(told(&error).into())),
+            Some(Err(error)) => {
+                Err(Fault::Credentials { why: told(&error).into(), cure: self.shared.cure() })
+            }
             None => Err(self.slow()),
         }
     }

@@ -19,15 +19,15 @@ pub(crate) enum Fault {
     #[error("cannot specify both --forward-session-name and --session-name parameter")]
     TwoSessionNames,
     #[error("could not get token: {0}")]
-    Sign(#[from] SignError),
+    Sign(SignError),
     #[error("could not get token: {0}")]
-    Profile(#[from] ProfileFault),
+    Profile(ProfileFault),
     #[error("could not get token: profile {0:?} is not in the shared configuration files")]
     NoProfile(Box<str>),
     #[error("could not get token: nothing gave AWS credentials")]
     NoCredentials,
-    #[error("could not get token: AWS credentials cannot be loaded: {0}")]
-    Credentials(Box<str>),
+    #[error("could not get token: AWS credentials cannot be loaded: {why}")]
+    Credentials { why: Box<str>, cure: &'static str },
     #[error("could not get token: role {role:?} cannot be assumed: {refusal}")]
     AssumeRole { role: Box<str>, refusal: Refusal },
     #[error("could not get token: the caller's session name cannot be asked for: {0}")]
@@ -81,18 +81,32 @@ impl Fault {
                 "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with \
                  `aws sso login`",
             ),
-            Self::Credentials(_) => {
-                Some("see what `aws sts get-caller-identity` says with the same environment")
-            }
+            Self::Credentials { cure, .. } => Some(cure),
             Self::AssumeRole { refusal, .. } | Self::CallerIdentity(refusal) => refusal.hint(),
             Self::Slow(_) => {
                 Some("check the network, HTTPS_PROXY and NO_PROXY; `--region` picks a near host")
+            }
+            Self::Mfa { fault: PromptFault::NotACode, .. } => {
+                Some("try again with the code that the device shows now")
             }
             Self::Mfa { .. } => Some(
                 "run the command in a terminal, or put temporary credentials into the environment \
                  (`aws sts get-session-token`)",
             ),
         }
+    }
+}
+
+// By hand: the message holds the cause already, so it is not told as a source once more.
+impl From<SignError> for Fault {
+    fn from(fault: SignError) -> Self {
+        Self::Sign(fault)
+    }
+}
+
+impl From<ProfileFault> for Fault {
+    fn from(fault: ProfileFault) -> Self {
+        Self::Profile(fault)
     }
 }
 
@@ -215,7 +229,6 @@ mod tests {
             Fault::TwoSessionNames,
             Fault::NoProfile("x".into()),
             Fault::NoCredentials,
-            Fault::Credentials("x".into()),
             Fault::AssumeRole { role: "r".into(), refusal },
             Fault::Slow(Duration::from_secs(30)),
             Fault::Mfa { serial: "s".into(), fault: PromptFault::NoTerminal },

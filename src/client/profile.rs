@@ -105,6 +105,19 @@ impl SharedConfig {
         self.walk().iter().any(|profile| profile.get("credential_process").is_some())
     }
 
+    /// What to do when credentials cannot be loaded.
+    pub(super) fn cure(&self) -> &'static str {
+        let walk = self.walk();
+        let names = |key| walk.iter().any(|profile| profile.get(key).is_some());
+        if names("sso_session") || names("sso_start_url") {
+            "sign in with `aws sso login`"
+        } else if names("login_session") {
+            "sign in with `aws login`"
+        } else {
+            "see what `aws sts get-caller-identity` says with the same environment"
+        }
+    }
+
     /// The roles to assume one by one, where the official chain would leave something out.
     pub(super) fn roles(&self) -> Result<Option<Roles>, ProfileFault> {
         let walk = self.walk();

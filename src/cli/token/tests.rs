@@ -535,7 +535,9 @@ fn a_single_sign_on_session_gives_credentials() {
              sso_start_url = https://example.test/start\n",
         )
         .set("AWS_ENDPOINT_URL_SSO", &portal.url());
-    run.go(&[]).failed("AWS credentials cannot be loaded: ");
+    let ended = run.go(&[]);
+    ended.failed("AWS credentials cannot be loaded: ");
+    ended.failed("hint: sign in with `aws sso login`");
     // Named by the SHA-1 of the session's name.
     run.file(
         ".aws/sso/cache/34c6fceca75e456f25e7e99531e2425c6c1de443.json",
@@ -555,7 +557,7 @@ fn the_certificate_of_an_endpoint_is_checked_against_the_bundle() {
     let run = Run::new().keys().in_region().set("AWS_ENDPOINT_URL_STS", &sts);
     let bundle = run.file("bundle.pem", &certificate).display().to_string();
     let refused = run.go(&["-r", ROLE]);
-    refused.failed("cannot be assumed: ");
+    refused.failed("invalid peer certificate: UnknownIssuer");
     let run = run.set("AWS_CA_BUNDLE", &bundle);
     let ended = run.go(&["-r", ROLE]);
     ended.is("sts.eu-west-1.amazonaws.com", "ASIAASSUMED1", "eu-west-1");
