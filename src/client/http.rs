@@ -5,6 +5,7 @@
 //! (container and instance metadata, a local stand-in) never pays for it and never goes through a
 //! proxy. Redirects are not followed and answers are bounded.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,11 +26,17 @@ use rustls_pki_types::pem::PemObject;
 #[derive(Clone, Debug)]
 pub(super) struct LazyClient(Arc<Halves>);
 
-#[derive(Debug)]
 struct Halves {
     ca_bundle: Option<Box<Path>>,
     plain: OnceLock<Result<reqwest::Client, ClientFault>>,
     secure: OnceLock<Result<reqwest::Client, ClientFault>>,
+}
+
+/// Says nothing of the proxies, whose URLs may hold passwords.
+impl fmt::Debug for Halves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Halves").field("ca_bundle", &self.ca_bundle).finish_non_exhaustive()
+    }
 }
 
 /// Why there is no client.

@@ -516,6 +516,28 @@ fn a_role_that_denies_without_mfa_is_asked_again_with_it() {
 }
 
 #[test]
+fn a_code_is_not_asked_for_when_the_role_is_refused_for_another_reason() {
+    let profile = format!(
+        "[profile me]\naws_access_key_id = AKIAME\naws_secret_access_key = hushkey\n\
+         mfa_serial = {DEVICE}\n"
+    );
+    let sts = StandIn::sts().denying(usize::MAX).saying("ValidationError");
+    let run = Run::new().profile(&profile).set("AWS_PROFILE", "me").in_region().sts(&sts);
+    let ended = run.set("T_CODE", "123456").go(&["-r", "not-an-arn"]);
+    let failure = ended.text("failure");
+    assert!(failure.contains("ValidationError: User is not"), "{failure}");
+    assert_eq!(ended.told["asked"], 0);
+}
+
+#[test]
+fn shared_files_that_cannot_be_read_matter_only_where_they_are_needed() {
+    let run = Run::new().profile("[default\naws_access_key_id = hush\n").in_region();
+    run.go(&[]).failed("AWS credentials cannot be loaded: ");
+    let ended = run.keys().go(&[]);
+    ended.is("sts.eu-west-1.amazonaws.com", "AKIAENVIRONMENT", "eu-west-1");
+}
+
+#[test]
 fn a_web_identity_is_exchanged() {
     let sts = StandIn::sts();
     let run = Run::new().in_region().sts(&sts).set("AWS_ROLE_ARN", ROLE);

@@ -27,7 +27,7 @@ enum Kind {
     Container,
     Portal,
     Instance { region: String },
-    Sts { user_id: String, denials: usize, assumed: usize },
+    Sts { user_id: String, denials: usize, code: &'static str, assumed: usize },
 }
 
 impl StandIn {
@@ -64,7 +64,8 @@ impl StandIn {
 
     /// Assumes every role; the n-th time as `ASIAASSUMEDn`.
     pub(super) fn sts() -> Self {
-        Self::start(Kind::Sts { user_id: "AIDAEXAMPLE".to_owned(), denials: 0, assumed: 0 })
+        let user_id = "AIDAEXAMPLE".to_owned();
+        Self::start(Kind::Sts { user_id, denials: 0, code: "AccessDenied", assumed: 0 })
     }
 
     /// What GetCallerIdentity says.
@@ -79,6 +80,14 @@ impl StandIn {
     pub(super) fn denying(self, times: usize) -> Self {
         if let Kind::Sts { denials, .. } = &mut self.state.lock().unwrap().kind {
             *denials = times;
+        }
+        self
+    }
+
+    /// Says no with this code instead of AccessDenied.
+    pub(super) fn saying(self, word: &'static str) -> Self {
+        if let Kind::Sts { code, .. } = &mut self.state.lock().unwrap().kind {
+            *code = word;
         }
         self
     }
@@ -204,13 +213,13 @@ impl Kind {
                 }
                 _ => (404, String::new()),
             },
-            Self::Sts { user_id, denials, assumed } => {
+            Self::Sts { user_id, denials, code, assumed } => {
                 if body.contains("Action=GetCallerIdentity") {
                     return (200, identity(user_id));
                 }
                 *assumed += 1;
                 if *assumed <= *denials {
-                    return (403, DENIED.to_owned());
+                    return (403, DENIED.replace("AccessDenied", code));
                 }
                 let web = body.contains("WithWebIdentity");
                 (200, session(&format!("ASIAASSUMED{assumed}"), web))
