@@ -15,3 +15,39 @@ pub struct SsoRole(Box<str>);
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not an sso entry")]
 pub struct SsoFault;
+
+impl ArnPattern {
+    /// A pattern for roles.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn role(text: &str) -> Result<Self, PatternFault> {
+        text.starts_with("arn:").then(|| Self(text.into())).ok_or(PatternFault)
+    }
+
+    /// A pattern for users.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn user(text: &str) -> Result<Self, PatternFault> {
+        Self::role(text)
+    }
+}
+
+impl SsoRole {
+    /// The role of a permission set in an account.
+    ///
+    /// # Errors
+    /// One of them is not what it should be.
+    pub fn new(
+        permission_set: &str,
+        account: &str,
+        partition: Option<&str>,
+    ) -> Result<Self, SsoFault> {
+        let account: crate::identity::AccountId = account.parse().map_err(|_| SsoFault)?;
+        if permission_set.is_empty() {
+            return Err(SsoFault);
+        }
+        Ok(Self(format!("{} {account} {permission_set}", partition.unwrap_or("aws")).into()))
+    }
+}

@@ -49,6 +49,8 @@ pub struct RulesInput {
     pub reserved_prefixes: Vec<Box<str>>,
     /// Whether SSO entries take part (feature gate `SSORoleMatch`).
     pub sso: bool,
+    /// Whether an SSO entry matches any suffix (`server.compat.anySSOSuffix`).
+    pub any_sso_suffix: bool,
 }
 
 /// Who becomes whom.
