@@ -16,9 +16,6 @@ use crate::outcome::Failure;
 pub(crate) struct ExplainArgs {
     /// The principal: a role, an assumed role, a user, a federated user or an account's root
     arn: String,
-    /// The configuration file with the mappings
-    #[arg(long, short, default_value = "/etc/aws-iam-authenticator/config.yaml")]
-    config: PathBuf,
     /// The session's name, for templates [default: the one in the ARN]
     #[arg(long)]
     session_name: Option<String>,

@@ -18,7 +18,8 @@ use warp::{Filter, Rejection};
 use super::limits::{Bodies, Share};
 use super::{Authenticate, Deadlines, Health, LimitsNow};
 use crate::face::Face;
-use crate::metrics::{self, Metrics, ReviewResult};
+use crate::metrics::{self, Metrics};
+use crate::review::Outcome;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -122,7 +123,7 @@ impl<A: Authenticate> Routes<A> {
         let started = Instant::now();
         if method != Method::POST {
             tracing::error!(path = "/authenticate", %client, %method, "unexpected request method");
-            self.metrics.reviewed(ReviewResult::MalformedRequest, started.elapsed());
+            self.metrics.reviewed(Outcome::MalformedRequest, started.elapsed());
             return plain(StatusCode::METHOD_NOT_ALLOWED, "expected POST\n");
         }
         let limit = (self.limits)().body;
@@ -141,7 +142,7 @@ impl<A: Authenticate> Routes<A> {
             }
             Err(_) => {
                 tracing::error!(path = "/authenticate", %client, "a review took too long");
-                self.metrics.reviewed(ReviewResult::StsError, started.elapsed());
+                self.metrics.reviewed(Outcome::StsError, started.elapsed());
                 plain(StatusCode::GATEWAY_TIMEOUT, "no decision in time\n")
             }
         }
@@ -158,22 +159,22 @@ impl<A: Authenticate> Routes<A> {
             BodyFault::TooLong => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "expected a smaller request body\n",
-                ReviewResult::MalformedRequest,
+                Outcome::MalformedRequest,
             ),
             BodyFault::Slow => (
                 StatusCode::REQUEST_TIMEOUT,
                 "expected the request body in time\n",
-                ReviewResult::MalformedRequest,
+                Outcome::MalformedRequest,
             ),
             BodyFault::Broken => (
                 StatusCode::BAD_REQUEST,
                 "expected a request body\n",
-                ReviewResult::MalformedRequest,
+                Outcome::MalformedRequest,
             ),
             BodyFault::Full => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many requests under way\n",
-                ReviewResult::StsThrottling,
+                Outcome::StsThrottling,
             ),
         };
         tracing::warn!(
