@@ -3,7 +3,7 @@
 pub struct ArnPattern(Box<str>);
 
 /// Why text is not an [`ArnPattern`].
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a pattern")]
 pub struct PatternFault;
 
@@ -15,6 +15,13 @@ pub struct SsoRole(Box<str>);
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not an sso entry")]
 pub struct SsoFault;
+
+impl PatternFault {
+    /// What to do about it.
+    pub fn hint(self) -> &'static str {
+        "write a pattern"
+    }
+}
 
 impl ArnPattern {
     /// A pattern for roles.
