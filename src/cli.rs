@@ -153,7 +153,7 @@ fn dispatch(Cli { global, command: chosen }: Cli, face: Face) -> Result<ExitCode
             runtime()?.block_on(verify::run(client, SystemClock, &mut out))?;
         }
         Command::Explain(args) => {
-            explain::run(&args, &mut out, |file| settings.rules(file))?;
+            explain::run(&args, &mut out, || settings.rules())?;
         }
         Command::Config(args) => {
             return Ok(config::run(args, face, &mut out)?.into());

@@ -24,6 +24,7 @@ mod section;
 mod server;
 mod toml;
 mod tree;
+mod wrong;
 mod yaml;
 
 #[cfg(test)]

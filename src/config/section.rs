@@ -54,8 +54,9 @@ impl<'a> Section<'a> {
         for Entry { key, place, .. } in &self.entries {
             if !self.keys.iter().any(|known| known.is(key)) {
                 let path = Path::Key(&self.path, key);
-                let doubt = Doubt::UnknownKey(meant(key, self.keys));
-                found.warn(At { path, place: Some(*place) }, doubt);
+                // A guess costs more than a message; beyond the limit there is neither.
+                let guess = found.has_room().then(|| meant(key, self.keys)).flatten();
+                found.warn(At { path, place: Some(*place) }, Doubt::UnknownKey(guess));
             }
         }
     }

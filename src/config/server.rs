@@ -181,7 +181,12 @@ fn fixed(
 
 /// It goes into the certificate and into a URL.
 fn hostname(text: Text<'_>, found: &mut Findings) -> Option<Box<str>> {
-    if text.text.parse::<IpAddr>().is_ok() { Some(text.text.into()) } else { text.host(found) }
+    if text.text.parse::<IpAddr>().is_ok() {
+        return Some(text.text.into());
+    }
+    // Case means nothing in a host name, and existing files have capitals.
+    let lower = text.text.to_ascii_lowercase();
+    Text { text: &lower, at: text.at }.host(found)
 }
 
 fn health_default(face: Face) -> SocketAddr {

@@ -52,7 +52,7 @@ fn offset(span: Span) -> usize {
 pub(super) fn one_line(message: &str) -> Box<str> {
     const LONGEST: usize = 200;
     let words: Vec<&str> = message.split_whitespace().collect();
-    words.join(" ").chars().take(LONGEST).collect()
+    words.join(" ").chars().filter(|c| !c.is_control()).take(LONGEST).collect()
 }
 
 struct Reader<'a> {
