@@ -262,6 +262,8 @@ async fn each_path_of_the_webhook_s_port_has_its_answer() {
     assert_eq!(status, 200);
     assert!(answer.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"));
     assert!(answer.contains("latency_seconds_count{result=\"malformed_request\"} 2\n"), "{answer}");
+    let expiry = server.certificate.not_after().as_secs();
+    assert!(answer.contains(&format!("certificate_expiry_timestamp_seconds {expiry}\n")));
 }
 
 #[tokio::test]
@@ -343,6 +345,31 @@ async fn bodies_pass_up_to_the_limit_of_the_moment() {
 }
 
 #[tokio::test]
+async fn bodies_of_all_connections_together_are_bounded() {
+    let server = Server::start(Options::default()).await;
+    let head = "POST /authenticate HTTP/1.1\r\nhost: x\r\ncontent-length: 65536\r\n\r\n";
+    let mut held = Vec::new();
+    for _ in 0..65 {
+        let mut stream = server.connect().await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&[b'x'; 65_000]).await.unwrap();
+        stream.flush().await.unwrap();
+        held.push(stream);
+    }
+    let full = async {
+        while !server.counted("authenticate_latency_seconds_count{result=\"sts_throttling\"} 1") {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, full).await.expect("one to be refused");
+    drop(held);
+    while !server.counted("connections{port=\"tls\"} 0") {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.ask(&request("POST", "/authenticate", "review")).await.0, 200);
+}
+
+#[tokio::test]
 async fn large_and_many_headers_are_refused() {
     let server = Server::start(Options::default()).await;
     let large = format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(40_000));
@@ -395,14 +422,16 @@ async fn a_peer_that_dawdles_is_closed_by_its_deadline() {
 
 #[tokio::test]
 async fn an_idle_http2_connection_ends_and_a_busy_one_stays() {
-    let deadlines = Deadlines { idle: SHORT, ..Deadlines::default() };
+    // The first look is when the first request has to be there.
+    let first_request = Duration::from_secs(1);
+    let deadlines = Deadlines { first_request, idle: SHORT, ..Deadlines::default() };
     let server = Server::start(Options { deadlines, ..Options::default() }).await;
     let client = server.http2();
     let ask = |body| client.post(server.url("/authenticate")).body(body).send();
     let waiting = tokio::spawn(ask("wait"));
     server.echo.arrived().await;
-    // Several idle times pass while the one review is under way.
-    tokio::time::sleep(SHORT * 4).await;
+    // Time has to pass here: nothing may happen in it.
+    tokio::time::sleep(first_request + SHORT * 2).await;
     server.echo.go.add_permits(1);
     assert_eq!(waiting.await.unwrap().unwrap().status(), 200);
     let gone = async {
@@ -522,7 +551,7 @@ async fn with_a_client_ca_only_its_peers_get_through() {
     let mut leaf = rcgen::CertificateParams::new(vec!["kube-apiserver".to_owned()]).unwrap();
     leaf.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
     let leaf = leaf.signed_by(&client_key, &issuer).unwrap();
-    fs::write(server.dir.path().join("client-ca.pem"), ca.pem()).unwrap();
+    write_whole(&server.dir.path().join("client-ca.pem"), ca.pem().as_bytes(), 0o644).unwrap();
     assert_eq!(server.certificate.reload().unwrap(), Renewal::Replaced);
 
     let mut roots = RootCertStore::empty();
@@ -548,7 +577,7 @@ async fn a_client_ca_that_is_none_is_named() {
     let path = dir.path().join("ca.pem");
     let load = || Certificate::load(dir.path(), Some(&path)).unwrap_err();
     assert!(matches!(load(), CertificateFault::Read { .. }));
-    fs::write(&path, "none").unwrap();
+    write_whole(&path, b"none", 0o644).unwrap();
     assert!(matches!(load(), CertificateFault::NoClientCa { .. }));
 }
 
