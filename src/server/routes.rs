@@ -16,7 +16,7 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use super::limits::{Bodies, Share};
-use super::{Authenticate, Deadlines, Health, LimitsNow};
+use super::{Authenticate, Certificate, Deadlines, Health, LimitsNow};
 use crate::face::Face;
 use crate::metrics::{self, Metrics};
 use crate::review::Outcome;
@@ -28,6 +28,7 @@ pub(super) struct Routes<A> {
     pub(super) authenticate: Arc<A>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
+    pub(super) certificate: Arc<Certificate>,
     pub(super) limits: LimitsNow,
     pub(super) deadlines: Deadlines,
     pub(super) bodies: Bodies,
@@ -46,8 +47,10 @@ impl<F, Error> Answers<Error> for F where
 
 /// The webhook's port: reviews, health and metrics. The peer's address is an extension of the
 /// request.
-pub(super) fn webhook<A: Authenticate>(routes: Arc<Routes<A>>) -> impl Answers<Infallible> {
-    let status = status(Arc::clone(&routes.metrics), Arc::clone(&routes.health));
+pub(super) fn webhook<A: Authenticate>(
+    routes: Arc<Routes<A>>,
+) -> impl Answers<Infallible> + use<A> {
+    let status = status(&routes);
     let reviews = exact("/authenticate")
         .and(warp::method())
         .and(warp::ext::get::<SocketAddr>())
@@ -62,8 +65,11 @@ pub(super) fn webhook<A: Authenticate>(routes: Arc<Routes<A>>) -> impl Answers<I
 
 /// The plain port: health and metrics. Under the reference's name every other path is healthy too,
 /// as probes in the wild expect.
-pub(super) fn health<A: Authenticate>(routes: &Routes<A>, face: Face) -> impl Answers<Infallible> {
-    status(Arc::clone(&routes.metrics), Arc::clone(&routes.health))
+pub(super) fn health<A: Authenticate>(
+    routes: &Routes<A>,
+    face: Face,
+) -> impl Answers<Infallible> + use<A> {
+    status(routes)
         .or(warp::any().map(move || match face {
             Face::Own => not_found(),
             Face::Reference => plain(StatusCode::OK, "ok"),
@@ -71,8 +77,12 @@ pub(super) fn health<A: Authenticate>(routes: &Routes<A>, face: Face) -> impl An
         .unify()
 }
 
-fn status(metrics: Arc<Metrics>, health: Arc<Health>) -> impl Answers<Rejection> {
+fn status<A>(routes: &Routes<A>) -> impl Answers<Rejection> + use<A> {
+    let metrics = Arc::clone(&routes.metrics);
+    let health = Arc::clone(&routes.health);
+    let certificate = Arc::clone(&routes.certificate);
     let scrape = move || {
+        metrics.certificate_expires(certificate.not_after());
         let mut response = Response::new(metrics.encode().into());
         response
             .headers_mut()
