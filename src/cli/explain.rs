@@ -4,7 +4,6 @@
 
 use std::io::{self, Write};
 
-
 use serde_json::{Value, json};
 
 use crate::identity::{Arn, Identity, Principal};

@@ -23,8 +23,8 @@ use crate::metrics::{self, Metrics};
 use crate::outcome::Failure;
 use crate::reload::{self, Live, Reload, Reloader, Report, Watch, WatchOptions};
 use crate::server::{
-    self, Authenticator, Certificate, CertificateFault, Counted, Deadlines, Ended, Health, LimitsNow, Parts,
-    Renewal,
+    self, Authenticator, Certificate, CertificateFault, Counted, Deadlines, Ended, Health,
+    LimitsNow, Parts, Renewal,
 };
 use crate::sts::{self, HttpsSts};
 use crate::token::Verifier;
@@ -107,13 +107,19 @@ pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Fail
         connect_to: fixed.sts.connect_to.clone(),
         ca_file: fixed.sts.ca_file.clone(),
         timeout: fixed.sts.timeout,
-        limit: policy.get().map_or(config::Limits::default().sts_in_flight, |p| p.limits.sts_in_flight),
+        limit: policy
+            .get()
+            .map_or(config::Limits::default().sts_in_flight, |p| p.limits.sts_in_flight),
     })?;
     let sts = Arc::new(sts);
     let counted = Counted::new(Arc::clone(&sts), Arc::clone(&metrics));
     let nodes = Nodes::new(fixed.ec2.clone(), Arc::clone(&metrics))?;
-    let authenticator =
-        Authenticator::new(Verifier::new(counted, clock), nodes, policy.clone(), Arc::clone(&metrics));
+    let authenticator = Authenticator::new(
+        Verifier::new(counted, clock),
+        nodes,
+        policy.clone(),
+        Arc::clone(&metrics),
+    );
 
     info!("listening on {address}");
     info!(
@@ -164,7 +170,8 @@ fn first_policy(
     let (name, flags, first) = (file.to_owned(), over.clone(), Arc::clone(started));
     let reloader: Reloader<Policy, Faults> = Reloader::new(move |bytes: &[u8]| {
         let document = Document::read(bytes, &name)?;
-        let ServerSettings { fixed, policy } = checked(config::server(Some(&document), &flags, face)?);
+        let ServerSettings { fixed, policy } =
+            checked(config::server(Some(&document), &flags, face)?);
         let running = first.get_or_init(|| fixed.clone());
         for key in running.differences(&fixed) {
             warn!(key, "this change takes effect after a restart");
@@ -180,7 +187,10 @@ fn first_policy(
                 return Ok((reloader, fixed));
             }
         },
-        Err(fault) => format!("Can't read configuration file {:?}: {fault}", file.display().to_string()).into(),
+        Err(fault) => {
+            format!("Can't read configuration file {:?}: {fault}", file.display().to_string())
+                .into()
+        }
     };
     if face == Face::Reference {
         return Err(fault);

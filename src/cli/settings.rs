@@ -9,7 +9,8 @@ use super::token::TokenArgs;
 use super::verify::VerifyArgs;
 use crate::client::Request;
 use crate::config::{
-    self, Checked, ClientOverrides, ClientSettings, Document, ServerOverrides, ServerSettings, Warning,
+    self, Checked, ClientOverrides, ClientSettings, Document, ServerOverrides, ServerSettings,
+    Warning,
 };
 use crate::face::Face;
 use crate::files;
@@ -34,7 +35,8 @@ impl Settings {
         Self {
             face,
             config: global.config.clone(),
-            cluster_id: cluster_id.or_else(|| environment.var("KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID")),
+            cluster_id: cluster_id
+                .or_else(|| environment.var("KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID")),
             role: environment.var("DEFAULT_ROLE"),
             sso_gate: Gates::sso(&global.feature_gates),
         }
@@ -132,8 +134,9 @@ impl Settings {
 }
 
 fn document(file: &Path) -> Result<Document, Failure> {
-    let bytes = files::read_capped(file, Document::MAX_LEN)
-        .map_err(|error| format!("Can't read configuration file {:?}: {error}", file.display().to_string()))?;
+    let bytes = files::read_capped(file, Document::MAX_LEN).map_err(|error| {
+        format!("Can't read configuration file {:?}: {error}", file.display().to_string())
+    })?;
     Ok(Document::read(&bytes, file)?)
 }
 

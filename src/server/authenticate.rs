@@ -52,7 +52,12 @@ where
     D: PrivateDns,
 {
     /// Answers by `policy`, which may change between two reviews and never within one.
-    pub fn new(verifier: Verifier<S, C>, dns: D, policy: Live<Policy>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        verifier: Verifier<S, C>,
+        dns: D,
+        policy: Live<Policy>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self { verifier: Arc::new(verifier), dns, policy, metrics, flights: Flights::new() }
     }
 
@@ -107,7 +112,11 @@ where
         }
     }
 
-    async fn prove(&self, question: &Question, policy: &Arc<Policy>) -> Result<Arc<Caller>, Refusal> {
+    async fn prove(
+        &self,
+        question: &Question,
+        policy: &Arc<Policy>,
+    ) -> Result<Arc<Caller>, Refusal> {
         let fresh = self.verifier.admit(question.token(), &policy.accept)?;
         let key = (sha256(question.token().expose().as_bytes()), Arc::as_ptr(policy).addr());
         let region = fresh.host().region_label().to_owned();

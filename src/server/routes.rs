@@ -176,11 +176,9 @@ impl<A: Authenticate> Routes<A> {
                 "expected the request body in time\n",
                 Outcome::MalformedRequest,
             ),
-            BodyFault::Broken => (
-                StatusCode::BAD_REQUEST,
-                "expected a request body\n",
-                Outcome::MalformedRequest,
-            ),
+            BodyFault::Broken => {
+                (StatusCode::BAD_REQUEST, "expected a request body\n", Outcome::MalformedRequest)
+            }
             BodyFault::Full => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many requests under way\n",

@@ -10,7 +10,8 @@ use crate::client;
 use crate::clock::SystemClock;
 use crate::config::Ec2Settings;
 use crate::ec2::{
-    AssumedRole, Ec2, Ec2Fault, Endpoint, HttpsEc2, Pace, PrivateDns, PrivateDnsNames, Reply, SourceArn,
+    AssumedRole, Ec2, Ec2Fault, Endpoint, HttpsEc2, Pace, PrivateDns, PrivateDnsNames, Reply,
+    SourceArn,
 };
 use crate::identity::AccountId;
 use crate::mapping::InstanceId;
@@ -70,7 +71,11 @@ impl Nodes {
 }
 
 impl PrivateDns for Nodes {
-    async fn lookup(&self, instance: &InstanceId, account: AccountId) -> Result<Box<str>, Ec2Fault> {
+    async fn lookup(
+        &self,
+        instance: &InstanceId,
+        account: AccountId,
+    ) -> Result<Box<str>, Ec2Fault> {
         self.front().await?.lookup(instance, account).await
     }
 }
