@@ -117,13 +117,12 @@ fn command(face: Face) -> clap::Command {
 fn unparsed(error: &clap::Error, face: Face) -> ExitCode {
     let printed = error.print();
     drop(printed);
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-        // The reference prints its help and is content.
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if face == Face::Reference => {
-            ExitCode::SUCCESS
-        }
-        _ => exit_code(Exit::Usage, face),
+    let help = matches!(error.kind(), ErrorKind::DisplayHelp);
+    // Without a command the reference prints its help and is content.
+    let bare = matches!(error.kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
+    match help || (bare && face == Face::Reference) {
+        true => ExitCode::SUCCESS,
+        false => exit_code(Exit::Usage, face),
     }
 }
 

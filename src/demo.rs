@@ -91,7 +91,9 @@ pub async fn run(program: &Path, out: &mut impl Write, colour: bool) -> Result<(
         let (answer, took) = reviewer.ask(token).await?;
         match &answer {
             Answer::Denied(Some(why)) if why == reason => tell.denied(what, why, took)?,
-            _ => return Err(unexpected(reason, &answer)),
+            Answer::Denied(_) | Answer::Granted { .. } | Answer::Undecided(_) => {
+                return Err(unexpected(reason, &answer));
+            }
         }
     }
 
@@ -160,7 +162,14 @@ fn write_leaf(dir: &Path, leaf: &certificates::Leaf) -> Result<(), Failure> {
 }
 
 fn unexpected(wanted: &str, got: &Answer) -> Failure {
-    format!("expected {wanted}, got {got:?}").into()
+    match got {
+        Answer::Granted { username, .. } => format!("expected {wanted}, but {username} was let in"),
+        Answer::Denied(reason) => format!("expected {wanted}, but it was denied: {reason:?}"),
+        Answer::Undecided(status) => {
+            format!("expected {wanted}, but the answer was status {status}")
+        }
+    }
+    .into()
 }
 
 fn configuration(dir: &Path, sts_port: u16, who: &str) -> String {

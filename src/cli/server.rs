@@ -109,7 +109,8 @@ pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Fail
         timeout: fixed.sts.timeout,
         limit: policy
             .get()
-            .map_or(config::Limits::default().sts_in_flight, |p| p.limits.sts_in_flight),
+            .map_or_else(config::Limits::default, |policy| policy.limits)
+            .sts_in_flight,
     })?;
     let sts = Arc::new(sts);
     let counted = Counted::new(Arc::clone(&sts), Arc::clone(&metrics));
@@ -196,7 +197,7 @@ fn first_policy(
         return Err(fault);
     }
     let text = fault.to_string();
-    let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim()).to_owned();
+    let text = text.trim().trim_start_matches("error: ").to_owned();
     error!(error = %text, "the configuration cannot be used; waiting for its repair");
     metrics.config_reloaded(false, SystemClock.now());
     health.config_missing(&text);

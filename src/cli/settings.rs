@@ -114,7 +114,8 @@ impl Settings {
 
     /// The rules of the server's file, as `server` would read them.
     pub(crate) fn rules(&self) -> Result<Rules, Failure> {
-        let document = document(self.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG)))?;
+        let document =
+            document(self.config.as_deref().unwrap_or_else(|| Path::new(DEFAULT_CONFIG)))?;
         let over = ServerOverrides {
             cluster_id: self.cluster_id.clone(),
             sso_gate: self.sso_gate,

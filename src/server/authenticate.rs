@@ -1,5 +1,6 @@
 //! One review: bytes of a question in, bytes of an answer out, one log line, one metric.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,7 +39,7 @@ type Key = ([u8; 32], usize);
 
 /// Why a caller is not let in, or nothing can be said.
 enum No {
-    NoPolicy,
+    Unconfigured,
     Refused(Refusal),
     NotMapped,
     Render(RenderFault),
@@ -81,7 +82,7 @@ where
         let version = question.version();
         // Taken once: a reload in the middle of a review cannot mix two files.
         let Some(policy) = self.policy.get() else {
-            return refuse(&No::NoPolicy, None, client, version);
+            return refuse(&No::Unconfigured, None, client, version);
         };
         let caller = match self.prove(question, &policy).await {
             Ok(caller) => caller,
@@ -179,7 +180,7 @@ fn grant(
         arn = arn.as_deref(),
         username = %user.name,
         uid = %grant.uid(),
-        groups = ?user.groups,
+        groups = %Words(&user.groups),
         stsendpoint = %identity.sts_host,
         "access granted",
     );
@@ -193,7 +194,7 @@ fn refuse(
     version: Version,
 ) -> (Outcome, Response<Bytes>) {
     let (outcome, told, error) = match no {
-        No::NoPolicy => (
+        No::Unconfigured => (
             Outcome::StsError,
             Told::Unavailable("no configuration has been loaded yet"),
             "no configuration has been loaded yet".to_owned(),
@@ -242,6 +243,15 @@ fn not_a_question() -> Response<Bytes> {
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
+}
+
+/// A list as Go prints it, which is how readers of these logs know it: `[a b]`.
+struct Words<'a>(&'a [Box<str>]);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}]", self.0.join(" "))
+    }
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {

@@ -9,7 +9,9 @@ use iamgate::token::{Reply, Sts, StsFault, StsRequest};
 pub(crate) type Asked = Vec<(String, String, String)>;
 
 #[derive(Clone, Default)]
-pub(crate) struct Script(Arc<Mutex<(VecDeque<Result<Reply, StsFault>>, Asked)>>);
+pub(crate) struct Script(Arc<Mutex<(Answers, Asked)>>);
+
+type Answers = VecDeque<Result<Reply, StsFault>>;
 
 impl Script {
     pub(crate) fn new(replies: impl IntoIterator<Item = Result<Reply, StsFault>>) -> Self {
