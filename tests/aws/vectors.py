@@ -27,11 +27,10 @@ LONG_TERM = Keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEK
 CLUSTERS = {
     "dns-name": "my-cluster.example.com",
     "one-character": "c",
-    "inner-space": "blue green",
     "url-characters": "a/b?c=d&e=%2F+f#g",
     "braces-and-quotes": "{{SessionName}}\"'`\\",
     "every-mark": "!#$%&()*,-./:;<=>?@[]^_|~",
-    "longest-label": "x" * 253,
+    "longest": "x" * 256,
 }
 # The clock's corners: an ordinary day, one second before midnight and after, a leap day, the new year.
 TIMES = {
