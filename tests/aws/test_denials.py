@@ -47,16 +47,17 @@ def test_a_token_for_another_cluster_fails_the_signature(aws, webhook, session):
 
 
 def test_the_aws_clis_token_for_another_cluster_fails_the_signature(aws, webhook, workstation, session):
-    command = ("eks", "get-token", "--cluster-name", "another-cluster", "--output", "json")
-    token = workstation.aws(*command, AWS_REGION=REGION, **session.keys.environment()).token
+    token = workstation.eks_get_token(REGION, "another-cluster", **session.keys.environment()).token
     assert_denied_by_sts(aws, webhook.review(token))
 
 
-class TestAcceptedClusterIds:
-    @pytest.fixture(scope="class")
-    def both(self, start_webhook):
-        return start_webhook({"acceptedClusterIDs": ["old-cluster"]})
+@pytest.fixture(scope="module")
+def both(start_webhook):
+    """A server that is being moved from one cluster id to another."""
+    return start_webhook({"acceptedClusterIDs": ["old-cluster"]})
 
+
+class TestAcceptedClusterIds:
     def test_the_clusters_own_id_is_tried_first(self, aws, both, session):
         assert both.review(mint(session)).granted
         assert [seen.status for seen in aws.sts_tls.record.requests] == [200]

@@ -31,8 +31,7 @@ HOSTS = [
 
 
 def cli_token(workstation: Workstation, caller: Caller, region: str, **environment: str) -> str:
-    command = ("eks", "get-token", "--cluster-name", CLUSTER, "--output", "json")
-    return workstation.aws(*command, **caller.keys.environment(), AWS_REGION=region, **environment).token
+    return workstation.eks_get_token(region, **caller.keys.environment(), **environment).token
 
 
 def iamgate_token(workstation: Workstation, caller: Caller, region: str, **environment: str) -> str:

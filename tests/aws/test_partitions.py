@@ -41,11 +41,11 @@ def test_a_token_of_the_own_partition_is_granted(aws, webhooks, partition):
 def test_the_command_line_tools_find_the_partition_by_region(aws, webhooks, workstation, partition, tool):
     webhook, role = webhooks[partition]
     region, _ = PARTITIONS[partition]
-    environment = {"AWS_REGION": region, **aws.directory.open_session(role, SESSION_NAME).keys.environment()}
+    environment = aws.directory.open_session(role, SESSION_NAME).keys.environment()
     if tool == "aws":
-        ran = workstation.aws("eks", "get-token", "--cluster-name", CLUSTER, "--output", "json", **environment)
+        ran = workstation.eks_get_token(region, **environment)
     else:
-        ran = workstation.iamgate("token", "-i", CLUSTER, **environment)
+        ran = workstation.iamgate("token", "-i", CLUSTER, AWS_REGION=region, **environment)
     assert webhook.review(ran.token).user["username"] == "op:jane-example.com"
 
 

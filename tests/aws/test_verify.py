@@ -59,8 +59,7 @@ def test_other_outputs_are_one_line(session, verify, token, arguments):
 
 
 def test_it_verifies_what_the_aws_cli_made(aws, workstation, verify):
-    command = ("eks", "get-token", "--cluster-name", CLUSTER, "--output", "json")
-    token = workstation.aws(*command, AWS_REGION=REGION, **aws.user.keys.environment()).token
+    token = workstation.eks_get_token(REGION, **aws.user.keys.environment()).token
     assert json.loads(verify(token, "-o", "json").stdout)["ARN"] == aws.user.arn
 
 

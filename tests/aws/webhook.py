@@ -78,6 +78,8 @@ class Webhook:
         except BaseException:
             self._process.kill()
             self._process.wait()
+            self._reader.join(STOP_SECONDS)
+            self._process.stderr.close()
             raise
         self._tls = ssl.create_default_context(cafile=self._certificate)
 
@@ -126,6 +128,7 @@ class Webhook:
             self._process.kill()
             raise
         self._reader.join(STOP_SECONDS)
+        self._process.stderr.close()
         self._refuse_secrets(metrics)
         self._refuse_secrets(self.log)
         assert status == 0, f"the server left with {status} after SIGTERM"

@@ -71,9 +71,10 @@ class Workstation:
         """`iamgate token` for the test cluster and region."""
         return self.iamgate("token", "-i", CLUSTER, "--region", REGION, *arguments, **environment)
 
-    def aws(self, *arguments: str, **environment: str) -> Ran:
+    def eks_get_token(self, region: str, cluster_id: str = CLUSTER, **environment: str) -> Ran:
         """AWS's own CLI."""
-        return self._run([sys.executable, "-m", "awscli", *arguments], environment)
+        command = ["eks", "get-token", "--cluster-name", cluster_id, "--region", region, "--output", "json"]
+        return self._run([sys.executable, "-m", "awscli", *command], environment)
 
     def at_terminal(self, *arguments: str, prompt: str, reply: str, **environment: str) -> tuple[Ran, str]:
         """`iamgate` with a terminal for input and errors, output into a pipe: how kubectl runs it. Also what the screen showed."""
