@@ -1,4 +1,10 @@
-"""What the tests share: one stand-in for the run, one ordinary webhook for each file, one empty workstation for each test."""
+"""What the tests share: one stand-in for the run, one ordinary webhook for each file, one empty workstation for each test.
+
+From the repository's root, with a built binary:
+
+    python3 -m venv .venv && .venv/bin/pip install -r tests/aws/requirements.txt
+    IAMGATE_BIN=target/debug/iamgate .venv/bin/python -m pytest tests/aws
+"""
 
 import os
 from collections.abc import Callable

@@ -3,6 +3,7 @@
 Each token is shown to a running webhook: what counts is who the holder turns out to be.
 """
 
+import contextlib
 import hashlib
 import json
 import socket
@@ -235,30 +236,46 @@ class TestInstance:
 
 
 class TestBlackHole:
-    """An endpoint that takes the connection and says nothing, as a firewall in front of the metadata service does."""
+    """A metadata endpoint that never answers: one takes the connection and says nothing, the other drops its packets."""
 
-    @pytest.fixture
-    def hole(self):
-        with socket.create_server(("127.0.0.1", 0)) as listener:
+    @pytest.fixture(params=["silent", "dropping"])
+    def hole(self, request):
+        with contextlib.ExitStack() as open_sockets:
+            listener = open_sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
             listener.setblocking(False)
-            yield listener
+            if request.param == "dropping":
+                # A full queue: Linux drops every further SYN.
+                for _ in range(4):
+                    filler = open_sockets.enter_context(socket.socket())
+                    filler.setblocking(False)
+                    filler.connect_ex(listener.getsockname())
+            yield {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{listener.getsockname()[1]}"}
 
-    @staticmethod
-    def at(hole) -> dict[str, str]:
-        return {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{hole.getsockname()[1]}"}
-
-    def test_it_is_not_asked_when_the_environment_has_keys_and_region(self, workstation, session, hole):
-        assert workstation.mint(**session.keys.environment(), **self.at(hole)).token
-        with pytest.raises(BlockingIOError):
-            hole.accept()
+    def test_keys_and_region_of_the_environment_do_not_wait_for_it(self, workstation, session, hole):
+        ran = workstation.mint(**session.keys.environment(), **hole)
+        assert ran.token
+        assert ran.seconds < 1
 
     def test_the_region_falls_back_within_a_second(self, workstation, session, hole):
-        ran = workstation.iamgate("token", "-i", CLUSTER, **session.keys.environment(), **self.at(hole))
+        ran = workstation.iamgate("token", "-i", CLUSTER, **session.keys.environment(), **hole)
         assert token_text.host(ran.token) == "sts.us-east-1.amazonaws.com"
         assert ran.seconds < BLACK_HOLE_SECONDS
 
     def test_without_any_credentials_the_error_comes_soon(self, workstation, hole):
-        ran = workstation.mint(**self.at(hole))
+        ran = workstation.mint(**hole)
         assert (ran.status, ran.stdout) == (1, "")
         assert "could not get token" in ran.stderr
         assert ran.seconds < BLACK_HOLE_SECONDS
+
+    def test_without_credentials_and_region_it_is_not_waited_for_twice(self, workstation, hole):
+        ran = workstation.iamgate("token", "-i", CLUSTER, **hole)
+        assert (ran.status, ran.stdout) == (1, "")
+        assert ran.seconds < BLACK_HOLE_SECONDS
+
+    def test_a_silent_endpoint_is_never_connected_to_for_keys_of_the_environment(self, workstation, session):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            assert workstation.mint(**session.keys.environment(), AWS_EC2_METADATA_SERVICE_ENDPOINT=endpoint).token
+            with pytest.raises(BlockingIOError):
+                listener.accept()
