@@ -1,4 +1,4 @@
-"""What the tests share: one stand-in for the run, one ordinary webhook for each file, one empty workstation for each test.
+"""What the tests share: one stand-in for the run, one ordinary webhook for a file, one empty workstation for a test.
 
 From the repository's root, with a built binary:
 
@@ -89,7 +89,10 @@ def mappings(running_stand_in, developer) -> dict:
 
 @pytest.fixture(scope="module")
 def start_webhook(binary, running_stand_in, mappings, tmp_path_factory) -> Callable[[dict], Webhook]:
-    """Starts a server with `config` over the ordinary one; it is stopped, and its log searched for secrets, after the file's last test."""
+    """Starts a server with `config` over the ordinary one.
+
+    After the file's last test it is stopped and its log searched for secrets.
+    """
     running: list[Webhook] = []
 
     def start(config: dict) -> Webhook:

@@ -1,7 +1,7 @@
 """The whole stand-in: every service on its own loopback port, one directory of principals behind them.
 
-As a program (`python stand_in.py --ready-file FILE`) it writes one JSON object with the ports, the CA's path and a user's
-documentation keys to FILE, and serves until it is interrupted or its standard input closes.
+As a program (`python stand_in.py --ready-file FILE`) it writes one JSON object with the ports, the CA's path and a
+user's documentation keys to FILE, and serves until it is interrupted or its standard input closes.
 """
 
 import argparse

@@ -150,15 +150,17 @@ class TestReferenceFile:
 
     def test_an_entry_that_the_reference_wrote_is_used(self, aws, workstation, webhook, session, sso_environment):
         workstation.write(DEFAULT_FILE, self.entry(session, expires_in=1800))
-        assert webhook.review(workstation.mint("--cache", **sso_environment).token).user["username"] == "dev:jane-example.com"
+        ran = workstation.mint("--cache", **sso_environment)
+        assert webhook.review(ran.token).user["username"] == "dev:jane-example.com"
         assert aws.portal.record.requests == []
 
     def test_an_entry_past_its_time_is_replaced(self, aws, workstation, webhook, session, sso_environment):
         workstation.write(DEFAULT_FILE, self.entry(session, expires_in=-60))
-        assert webhook.review(workstation.mint("--cache", **sso_environment).token).user["username"] == "view:alice-example.com"
+        ran = workstation.mint("--cache", **sso_environment)
+        assert webhook.review(ran.token).user["username"] == "view:alice-example.com"
         assert aws.portal.record.count("GetRoleCredentials") == 1
 
-    def test_a_file_that_others_can_read_is_neither_used_nor_written(self, aws, workstation, webhook, session, sso_environment):
+    def test_a_file_that_others_can_read_is_left_alone(self, workstation, webhook, session, sso_environment):
         path = workstation.write(DEFAULT_FILE, self.entry(session, expires_in=1800))
         path.chmod(0o644)
         before = path.read_text()
@@ -167,7 +169,7 @@ class TestReferenceFile:
         assert webhook.review(ran.token).user["username"] == "view:alice-example.com"
         assert path.read_text() == before
 
-    def test_a_file_that_is_not_yaml_costs_the_cache_and_not_the_token(self, aws, workstation, webhook, sso_environment):
+    def test_a_file_that_is_not_yaml_costs_the_cache_and_not_the_token(self, workstation, webhook, sso_environment):
         workstation.write(DEFAULT_FILE, "clusters: [")
         ran = workstation.mint("--cache", **sso_environment)
         assert webhook.review(ran.token).user["username"] == "view:alice-example.com"

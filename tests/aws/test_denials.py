@@ -1,4 +1,7 @@
-"""What must not pass does not pass, and STS is asked only about what could: no request for what we can refuse alone, one per accepted cluster id."""
+"""What must not pass does not pass, and STS is asked only about what could.
+
+No request for what the server can refuse alone; otherwise one for each accepted cluster id.
+"""
 
 import time
 
@@ -176,7 +179,9 @@ class TestCallers:
         namesake = aws.directory.open_session(aws.directory.add_role("Developer", "210987654321"), SESSION_NAME)
         assert_has_reason(webhook.review(mint(namesake)))
 
-    @pytest.mark.parametrize("token", ["eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrIn0.c2ln", "k8s-aws-v2.AAAA", " k8s-aws-v1.AAAA"])
+    @pytest.mark.parametrize(
+        "token", ["eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrIn0.c2ln", "k8s-aws-v2.AAAA", " k8s-aws-v1.AAAA"]
+    )
     def test_a_token_of_another_authenticator_is_denied_without_a_word(self, aws, webhook, token):
         assert webhook.review(token).reason is None
         assert aws.sts_tls.record.requests == []
@@ -205,4 +210,3 @@ class TestOutages:
         doubtful = start_webhook({"server": {"sts": {"connectTo": aws.connect_to, "caFile": str(stranger)}}})
         assert doubtful.review(mint(session)).status == 504
         assert aws.sts_tls.record.requests == []
-

@@ -31,7 +31,8 @@ def test_the_token_is_the_roles(aws, webhook, developer, assume):
 
 
 def test_the_session_name_given(webhook, developer, assume):
-    assert webhook.review(assume(developer, "--session-name", SESSION_NAME).token).user["username"] == "dev:jane-example.com"
+    ran = assume(developer, "--session-name", SESSION_NAME)
+    assert webhook.review(ran.token).user["username"] == "dev:jane-example.com"
 
 
 def test_the_external_id_given(aws, webhook, assume):

@@ -236,7 +236,7 @@ class TestInstance:
 
 
 class TestBlackHole:
-    """A metadata endpoint that never answers: one takes the connection and says nothing, the other drops its packets."""
+    """A metadata endpoint that never answers: one takes the connection and says nothing, the other drops packets."""
 
     @pytest.fixture(params=["silent", "dropping"])
     def hole(self, request):

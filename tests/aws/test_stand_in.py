@@ -59,9 +59,9 @@ def test_the_sdk_is_told_who_it_is(aws, session):
 
 def test_the_sdk_assumes_a_role_and_the_new_keys_work(aws, session):
     role = aws.directory.add_role("Next", ACCOUNT, external_id="shared")
-    given = sts_client(aws, session.keys).assume_role(
-        RoleArn=role.arn, RoleSessionName="next", ExternalId="shared"
-    )["Credentials"]
+    given = sts_client(aws, session.keys).assume_role(RoleArn=role.arn, RoleSessionName="next", ExternalId="shared")[
+        "Credentials"
+    ]
     keys = Keys(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Next/next"
     assert sts_client(aws, keys).get_caller_identity()["Arn"] == arn
@@ -116,10 +116,20 @@ def test_refusals_carry_the_code_and_message_of_aws(aws, session):
             "InvalidClientTokenId",
             "The security token included in the request is invalid",
         ),
-        (vectors.token(unknown), CLUSTER, "InvalidClientTokenId", "The security token included in the request is invalid"),
+        (
+            vectors.token(unknown),
+            CLUSTER,
+            "InvalidClientTokenId",
+            "The security token included in the request is invalid",
+        ),
         (token_at(session, now - 16 * 60), CLUSTER, "SignatureDoesNotMatch", "Signature expired"),
         (token_at(session, now + 6 * 60), CLUSTER, "SignatureDoesNotMatch", "Signature not yet current"),
-        (token_at(session, now, wrong_region), CLUSTER, "SignatureDoesNotMatch", "Credential should be scoped to a valid region"),
+        (
+            token_at(session, now, wrong_region),
+            CLUSTER,
+            "SignatureDoesNotMatch",
+            "Credential should be scoped to a valid region",
+        ),
         (token_at(expired, now), CLUSTER, "ExpiredToken", "The security token included in the request is expired"),
         (
             vectors.token(f"https://{HOST.name}/?{vectors.QUERY}"),

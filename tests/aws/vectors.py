@@ -1,6 +1,6 @@
 """Golden tokens, made with botocore: an independent signer, a fixed clock, AWS's documentation keys.
 
-`python vectors.py` writes `tests/vectors/tokens.json`; `test_vectors.py` holds the committed file to a fresh generation.
+`python vectors.py` writes `tests/vectors/tokens.json`; `test_vectors.py` holds the committed file to a fresh run.
 The parameter order is the wire format's own (sorted, signature last), which the signature does not depend on.
 """
 

@@ -3,7 +3,6 @@
 Nothing of the environment that runs the tests reaches a command, and every AWS endpoint points at the stand-in.
 """
 
-import fcntl
 import json
 import os
 import pty
@@ -11,7 +10,6 @@ import re
 import select
 import subprocess
 import sys
-import termios
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +24,9 @@ from webhook import CLUSTER
 
 # AWS's own CLI takes about a second here; a prompt or a stalled endpoint shows as this limit.
 COMMAND_SECONDS = 30
+
+# A session leader that opens a terminal makes it the session's own. Done after exec: this process has threads.
+_TAKE_TERMINAL = "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 @dataclass(frozen=True)
@@ -77,17 +78,16 @@ class Workstation:
         return self._run([sys.executable, "-m", "awscli", *command], environment)
 
     def at_terminal(self, *arguments: str, prompt: str, reply: str, **environment: str) -> tuple[Ran, str]:
-        """`iamgate` with a terminal for input and errors, output into a pipe: how kubectl runs it. Also what the screen showed."""
+        """`iamgate` as kubectl runs it: a terminal for input and errors, output into a pipe. Also what the screen showed."""
         ours, theirs = pty.openpty()
         started = time.monotonic()
         process = subprocess.Popen(
-            [self._binary, *arguments],
+            [sys.executable, "-c", _TAKE_TERMINAL, self._binary, *arguments],
             env={**self.environment, **environment},
             stdin=theirs,
             stdout=subprocess.PIPE,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(theirs)
         try:
@@ -111,6 +111,7 @@ class Workstation:
             text=True,
             cwd=self.home,
             timeout=COMMAND_SECONDS,
+            check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
 
@@ -129,9 +130,7 @@ def boto3_token(keys: Keys, region: str, host: str, cluster_id: str = CLUSTER) -
         "headers": {"x-k8s-aws-id": cluster_id},
         "context": {},
     }
-    return token(
-        signer.generate_presigned_url(parameters, region_name=region, expires_in=60, operation_name="")
-    )
+    return token(signer.generate_presigned_url(parameters, region_name=region, expires_in=60, operation_name=""))
 
 
 def _read_screen(terminal: int, until: str | None) -> str:

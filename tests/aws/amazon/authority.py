@@ -1,4 +1,7 @@
-"""A throw-away certificate authority and one server certificate, good for an hour, in a directory that the caller removes."""
+"""A throw-away certificate authority and one server certificate, good for an hour.
+
+They go into a directory that the caller removes.
+"""
 
 import datetime
 from pathlib import Path
@@ -28,9 +31,7 @@ def issue(directory: Path, names: list[str]) -> tuple[Path, Path]:
         .add_extension(_usage(sign_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=True)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
     ca_path, server_path = directory / "ca.pem", directory / "server.pem"

@@ -1,6 +1,6 @@
-"""Is this request signed by someone we know? Signature Version 4, recomputed with botocore from the request as received.
+"""Is this request signed by someone we know? Signature Version 4, recomputed with botocore.
 
-Takes the query form (presigned) and the header form. The refusals carry AWS's codes and messages.
+The canonical request is made from what was received, never from what a client meant to send. Takes the query form (presigned) and the header form. The refusals carry AWS's codes and messages.
 Rules: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 """
 
@@ -124,13 +124,15 @@ def _check_date(date: str, day: str, now: float) -> None:
         raise Refused(
             403,
             "SignatureDoesNotMatch",
-            f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{day}' != '{date[:8]}'.",
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
+            f"'{day}' != '{date[:8]}'.",
         )
     text = time.strftime(_DATE, time.gmtime(now))
     if signed_at < now - OLDEST_SECONDS:
         raise Refused(403, "SignatureDoesNotMatch", f"Signature expired: {date} is now earlier than {text} - 15 min.")
     if signed_at > now + EARLIEST_SECONDS:
-        raise Refused(403, "SignatureDoesNotMatch", f"Signature not yet current: {date} is still later than {text} + 5 min.")
+        message = f"Signature not yet current: {date} is still later than {text} + 5 min."
+        raise Refused(403, "SignatureDoesNotMatch", message)
 
 
 def _recomputed(received: Received, claim: _Claim, known: Caller, host: str, region: str) -> str:

@@ -1,4 +1,4 @@
-"""IAM Identity Center as a signed-in machine sees it: the portal (GetRoleCredentials) and the token refresh (CreateToken).
+"""IAM Identity Center as a signed-in machine sees it: the portal (GetRoleCredentials), the token refresh (CreateToken).
 
 The device sign-in in a browser is not modelled: a test puts the cached token on disk.
 """

@@ -45,7 +45,7 @@ class Sts:
             self._outage, self._assumed = None, []
 
     def answer(self, received: Received) -> Answer:
-        form = dict(parse_qsl((received.query if received.method == "GET" else received.body.decode())))
+        form = dict(parse_qsl(received.query if received.method == "GET" else received.body.decode()))
         action = form.get("Action", "")
         as_json = received.headers.get("Accept") == "application/json"
         try:
