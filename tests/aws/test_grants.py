@@ -1,4 +1,4 @@
-"""Tokens of AWS's own CLI, of boto3 and of `iamgate token` are granted: every kind of STS host, every size of session."""
+"""Tokens of AWS's own CLI, of boto3 and of `iamgate token` are granted, on every kind of STS host."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""`iamgate server` as a process: started on a free port, asked over TLS with its certificate pinned, stopped by SIGTERM."""
+"""`iamgate server` as a process: on a free port, asked over TLS with its certificate pinned, stopped by SIGTERM."""
 
 import copy
 import http.client

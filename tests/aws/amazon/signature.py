@@ -1,6 +1,7 @@
 """Is this request signed by someone we know? Signature Version 4, recomputed with botocore.
 
-The canonical request is made from what was received, never from what a client meant to send. Takes the query form (presigned) and the header form. The refusals carry AWS's codes and messages.
+The canonical request is made from what was received, never from what a client meant to send. Takes the query form
+(presigned) and the header form. The refusals carry AWS's codes and messages.
 Rules: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 """
 
