@@ -78,7 +78,7 @@ class Workstation:
         return self._run([sys.executable, "-m", "awscli", *command], environment)
 
     def at_terminal(self, *arguments: str, prompt: str, reply: str, **environment: str) -> tuple[Ran, str]:
-        """`iamgate` as kubectl runs it: a terminal for input and errors, a pipe for output. Also what the screen showed."""
+        """As kubectl runs `iamgate`: a terminal for input and errors, a pipe for output. Also what the screen said."""
         ours, theirs = pty.openpty()
         started = time.monotonic()
         process = subprocess.Popen(
