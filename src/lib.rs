@@ -1,1 +1,36 @@
 //! iamgate: AWS IAM sign-in for self-managed Kubernetes control planes.
+//!
+//! Arrows point at what a module may use; `tests/it/architecture.rs` holds the code to it.
+//!
+//! ```text
+//!        main -- cli -- system              (wiring: may use all)
+//!          +------+------+-------+
+//!        demo   server  client   |          (adapters: tokio, hyper, rustls, files)
+//!                 |       |      |
+//!        review  reload  sts    ec2   config
+//!          +------+-------+------+------+
+//!             mapping          token
+//!                +-- identity . clock . secret --+   (core: no async, no I/O, no wire format)
+//! ```
+
+pub mod cli;
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod ec2;
+pub mod face;
+pub mod files;
+pub mod identity;
+pub mod keypair;
+pub mod log;
+pub mod mapping;
+pub mod metrics;
+pub mod outcome;
+pub mod reload;
+pub mod review;
+pub mod secret;
+pub mod server;
+pub mod sts;
+pub mod system;
+pub mod token;

@@ -1,1 +1,7 @@
-fn main() {}
+//! Reads the arguments, runs one command, says how it ended.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    iamgate::cli::run(std::env::args_os())
+}

@@ -1,1 +1,16 @@
-//! it
+//! All integration tests, in one binary so that they link once.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "clippy's allow-in-tests stops at #[test] functions; helpers are tests too"
+)]
+
+mod architecture;
+mod reload;
+mod support;
+mod token_corpus;
+mod verify;

@@ -1,0 +1,38 @@
+# Thin targets: each is one line over cargo or scripts/. Whatever a target needs, it installs inside the tree (target, .venv, .cache);
+# what it cannot install it names, with the command that does.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit test-aws test-kubectl lint bench build dist clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-13s %s\n", $$1, $$2 }'
+
+demo: build ## the main job on this machine: no AWS account, no cluster
+	@dist/iamgate demo
+
+test: lint test-unit test-aws test-kubectl ## every test there is
+
+test-unit: ## Rust: unit tests, process tests, doc tests
+	@scripts/tools rust && cargo test --locked
+
+test-aws: ## the release binary with AWS's own tools, against local stand-ins
+	@scripts/pytest --ignore tests/aws/test_kubectl.py tests/aws
+
+test-kubectl: ## the release binary behind a real kube-apiserver, asked by a real kubectl
+	@scripts/tools etcd && tests/cluster/binaries > /dev/null && scripts/pytest tests/aws/test_kubectl.py
+
+lint: ## format, clippy, docs, licences and bans, shell scripts
+	@scripts/lint
+
+bench: ## process start and `token`, beside `aws eks get-token` in the same run
+	@scripts/bench
+
+build: ## the static release binary, dist/iamgate
+	@scripts/build-release
+
+dist: ## the release archive with its checksum, in dist/
+	@scripts/dist
+
+clean: ## remove all that was built, installed or cached in the tree
+	@[ ! -d .cache ] || chmod -R u+w .cache  # Go makes its downloads read-only
+	@rm -rf target dist .venv .cache

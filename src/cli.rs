@@ -1,0 +1,207 @@
+//! What the user typed: arguments to a typed request, one file a command; then the run of it.
+
+mod config;
+mod explain;
+mod flags;
+mod server;
+mod settings;
+mod token;
+mod verify;
+mod version;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use self::flags::Gates;
+use self::settings::Settings;
+use crate::clock::SystemClock;
+use crate::face::Face;
+use crate::log;
+use crate::outcome::{Exit, Failure};
+use crate::system::{Environment, ProcessEnvironment};
+
+/// AWS IAM sign-in for self-managed Kubernetes control planes
+#[derive(Debug, Parser)]
+#[command(name = "iamgate", disable_version_flag = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// Configuration file: YAML, JSON or TOML by its extension
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// text or json
+    #[arg(long, short, global = true, value_name = "FORMAT", default_value = "text")]
+    log_format: String,
+    /// panic, fatal, error, warning, info, debug or trace [default: info]
+    #[arg(long, short = 'v', global = true, value_name = "LEVEL")]
+    log_verbosity: Option<String>,
+    /// The cluster that tokens are for [env: KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID]
+    #[arg(long, short = 'i', global = true, value_name = "ID")]
+    cluster_id: Option<String>,
+    /// Feature gates, such as SSORoleMatch=true
+    #[arg(long, global = true, value_name = "GATE=BOOL,...", action = clap::ArgAction::Append)]
+    feature_gates: Vec<Gates>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer the API server's TokenReviews
+    #[command(after_help = server::EXAMPLES)]
+    Server(Box<server::ServerArgs>),
+    /// Print a token for a cluster, as kubectl's exec credential plugin
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Token(token::TokenArgs),
+    /// Say who is behind a token
+    Verify(verify::VerifyArgs),
+    /// Say which mapping wins for an ARN, and why
+    Explain(explain::ExplainArgs),
+    /// Look at configuration files
+    Config(config::ConfigArgs),
+    /// Show the main job on this machine: no AWS account, no cluster
+    Demo,
+    /// Print the version
+    Version(version::VersionArgs),
+    /// Print a shell's completion script
+    #[command(alias = "completion")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a directory
+    Man {
+        /// The directory; it must exist
+        dir: PathBuf,
+    },
+}
+
+/// Runs the command line `args`, whose first word is the name that the program was called by.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let face = args.first().map_or(Face::Own, |program| Face::of(Path::new(program)));
+    let matches = command(face).try_get_matches_from(&args);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return unparsed(&error, face),
+    };
+    match dispatch(cli, face) {
+        Ok(code) => code,
+        Err(failure) => {
+            // Whoever does not read standard error does not want to know.
+            drop(write!(io::stderr(), "{failure}"));
+            exit_code(failure.exit(), face)
+        }
+    }
+}
+
+fn command(face: Face) -> clap::Command {
+    let command = Cli::command().args_override_self(true);
+    match face {
+        Face::Own => command,
+        Face::Reference => command.name("aws-iam-authenticator").bin_name("aws-iam-authenticator"),
+    }
+}
+
+/// clap's own exit code for a wrong command line is 2, which is ours and not the reference's.
+fn unparsed(error: &clap::Error, face: Face) -> ExitCode {
+    let printed = error.print();
+    drop(printed);
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        // The reference prints its help and is content.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if face == Face::Reference => {
+            ExitCode::SUCCESS
+        }
+        _ => exit_code(Exit::Usage, face),
+    }
+}
+
+fn exit_code(exit: Exit, face: Face) -> ExitCode {
+    match (exit, face) {
+        (Exit::Usage, Face::Own) => ExitCode::from(2),
+        (Exit::Failed, _) | (Exit::Usage, Face::Reference) => ExitCode::FAILURE,
+    }
+}
+
+fn dispatch(Cli { global, command: chosen }: Cli, face: Face) -> Result<ExitCode, Failure> {
+    let environment = ProcessEnvironment;
+    start_log(&global, &environment)?;
+    let mut out = io::stdout().lock();
+    let settings = Settings::new(&global, face, &environment);
+    match chosen {
+        Command::Server(args) => {
+            drop(out);
+            runtime()?.block_on(server::run(*args, settings))?;
+        }
+        Command::Token(args) => {
+            let request = settings.token(&args)?;
+            runtime()?.block_on(token::run(request, &environment, &SystemClock, &mut out))?;
+        }
+        Command::Verify(args) => {
+            let client = settings.verify(&args)?;
+            runtime()?.block_on(verify::run(client, SystemClock, &mut out))?;
+        }
+        Command::Explain(args) => {
+            explain::run(&args, &mut out, || settings.rules())?;
+        }
+        Command::Config(args) => return config::run(&args, global.config.as_deref(), face, &mut out),
+        Command::Demo => {
+            let program = std::env::current_exe()?;
+            let colour = io::stdout().is_terminal() && environment.var("NO_COLOR").is_none();
+            runtime()?.block_on(crate::demo::run(&program, &mut out, colour))?;
+        }
+        Command::Version(args) => version::run(&args, &mut out)?,
+        Command::Completions { shell } => {
+            let mut command = command(face);
+            let name = command.get_name().to_owned();
+            clap_complete::generate(shell, &mut command, name, &mut out);
+        }
+        Command::Man { dir } => clap_mangen::generate_to(command(face), dir)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_log(global: &Global, environment: &impl Environment) -> Result<(), Failure> {
+    let given = global.log_verbosity.clone();
+    let level = given.or_else(|| environment.var("AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY"));
+    let level = match level {
+        Some(text) => text.parse::<log::Level>().map_err(Failure::usage)?,
+        None => log::Level::default(),
+    };
+    let (format, warning) = log::Format::of(&global.log_format);
+    log::install(format, level, SystemClock)?;
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
+    Ok(())
+}
+
+/// One thread: as quick as two on two cores, and a MiB smaller.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  iamgate demo
+  iamgate server --config /etc/aws-iam-authenticator/config.yaml
+  iamgate token --cluster-id my-cluster.example.com
+  iamgate config check /etc/aws-iam-authenticator/config.yaml
+  iamgate explain arn:aws:iam::123456789012:role/Admin";
+
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  iamgate token --cluster-id my-cluster.example.com
+  iamgate token -i my-cluster.example.com --role arn:aws:iam::123456789012:role/Admin --cache
+  AWS_PROFILE=staging iamgate token -i my-cluster.example.com --token-only";

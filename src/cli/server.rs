@@ -1,0 +1,339 @@
+//! `iamgate server`: wires configuration, certificate, STS, reload and the listeners together.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+use super::flags::boolean;
+use super::settings::{self, Settings};
+use super::version::VERSION;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Document, Faults, Fixed, Policy, ServerOverrides, ServerSettings};
+use crate::ec2;
+use crate::face::Face;
+use crate::keypair::{self, KeyPair, Names, WebhookUrl};
+use crate::metrics::{self, Metrics};
+use crate::outcome::Failure;
+use crate::reload::{self, Live, Reload, Reloader, Report, Watch, WatchOptions};
+use crate::server::{self, Authenticator, Certificate, Counted, Health, Parts};
+use crate::sts::{self, HttpsSts};
+use crate::token::Verifier;
+
+/// Flags of `server`. Each is a key of the configuration file too.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServerArgs {
+    /// The AWS partition [default: aws]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) partition: Option<String>,
+    /// Where to write the webhook kubeconfig for the API server
+    /// [default: /etc/kubernetes/aws-iam-authenticator/kubeconfig.yaml]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) generate_kubeconfig: Option<PathBuf>,
+    /// Do not write the webhook kubeconfig
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) kubeconfig_pregenerated: Option<bool>,
+    /// Directory of cert.pem and key.pem [default: /var/aws-iam-authenticator]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Kubeconfig for backends that ask the API server
+    #[arg(long, value_name = "PATH")]
+    pub(crate) kubeconfig: Option<String>,
+    /// URL of the API server for such backends
+    #[arg(long, value_name = "URL")]
+    pub(crate) master: Option<String>,
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Option<String>,
+    /// Where mappings come from [default: MountedFile]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', action = clap::ArgAction::Append)]
+    pub(crate) backend_mode: Vec<String>,
+    /// Port to listen on; 0 takes any free one [default: 21362]
+    #[arg(long, value_name = "N")]
+    pub(crate) port: Option<u16>,
+    /// Calls of ec2:DescribeInstances per second [default: 15]
+    #[arg(long = "ec2-describeInstances-qps", value_name = "N")]
+    pub(crate) ec2_qps: Option<u32>,
+    /// Such calls at once [default: 5]
+    #[arg(long = "ec2-describeInstances-burst", value_name = "N")]
+    pub(crate) ec2_burst: Option<u32>,
+    #[arg(hide = true)]
+    _surplus: Vec<String>,
+}
+
+pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Failure> {
+    info!(version = VERSION, "Authenticator");
+    let clock = SystemClock;
+    let over = settings.server_overrides(&args);
+    let face = settings.face();
+    let metrics = Arc::new(Metrics::new(clock.now(), metrics::resident_memory));
+    let health = Arc::new(Health::new());
+
+    let started = Arc::new(OnceLock::new());
+    let file = settings.server_file();
+    let (reloader, fixed) = first_policy(file.as_deref(), over, face, &started, &metrics, &health)?;
+    let reloader = Arc::new(reloader);
+    let policy = reloader.live();
+
+    let names = Names::new(fixed.address, &fixed.hostname)?;
+    let (pair, origin) = KeyPair::load_or_create(&fixed.state_dir, &names, clock.now())?;
+    info!(certificate = %pair.certificate_path().display(), origin = ?origin, "certificate");
+    metrics.certificate_expires(pair.not_after());
+    let certificate = Arc::new(Certificate::new(&pair));
+
+    let listener = listen(SocketAddr::new(fixed.address, fixed.port)).await?;
+    let address = listener.local_addr()?;
+    if !fixed.kubeconfig_pregenerated {
+        let url = WebhookUrl::new(&fixed.hostname, address.port());
+        if keypair::write_kubeconfig(&fixed.kubeconfig, &pair, &url)? {
+            info!(kubeconfigPath = %fixed.kubeconfig.display(), "writing webhook kubeconfig file");
+        }
+    }
+    let health_listener = match TcpListener::bind(fixed.health).await {
+        Ok(listener) => {
+            info!("health listening on {}", listener.local_addr()?);
+            Some(listener)
+        }
+        Err(fault) => {
+            error!(address = %fixed.health, error = %fault, "healthz server exited");
+            None
+        }
+    };
+
+    let sts = HttpsSts::new(sts::Config {
+        connect_to: fixed.sts.connect_to.clone(),
+        ca_file: fixed.sts.ca_file.clone(),
+        timeout: fixed.sts.timeout,
+        limit: policy.get().map_or(config::Limits::default().sts_in_flight, |p| p.limits.sts_in_flight),
+    })?;
+    let sts = Arc::new(sts);
+    let counted = Counted::new(Arc::clone(&sts), Arc::clone(&metrics));
+    let dns = ec2::Names::new(&fixed.ec2, Arc::clone(&metrics));
+    let authenticator =
+        Authenticator::new(Verifier::new(counted, clock), dns, policy.clone(), Arc::clone(&metrics));
+
+    info!("listening on {address}");
+    info!(
+        "reconfigure your apiserver with `--authentication-token-webhook-config-file={}` to enable \
+         (assuming default hostPath mounts)",
+        fixed.kubeconfig.display(),
+    );
+    let parts = Parts {
+        tls: listener,
+        health: health_listener,
+        certificate: Arc::clone(&certificate),
+        client_ca: fixed.client_ca.clone(),
+        authenticate: Arc::new(authenticator),
+        metrics: Arc::clone(&metrics),
+        status: Arc::clone(&health),
+        policy: policy.clone(),
+        face,
+    };
+    let reloads = Reloads { policy, reloader, sts, certificate, metrics, health, fixed };
+    tokio::select! {
+        ended = server::serve(parts, ending()) => Ok(ended?),
+        never = reloads.follow(file) => match never? {},
+    }
+}
+
+/// Reads the first configuration. Under our own name a bad one is waited out: the server binds,
+/// says that it is not ready, and takes the repair.
+fn first_policy(
+    file: Option<&Path>,
+    over: ServerOverrides,
+    face: Face,
+    started: &Arc<OnceLock<Fixed>>,
+    metrics: &Metrics,
+    health: &Health,
+) -> Result<(Reloader<Policy, Faults>, Fixed), Failure> {
+    let Some(file) = file else {
+        let ServerSettings { fixed, policy } = checked(config::server(None, &over, face)?);
+        let reloader = Reloader::new(move |_: &[u8]| Ok(policy.clone()));
+        accepted(reloader.offer(&[]), metrics, health);
+        return Ok((reloader, fixed));
+    };
+    let (name, flags, first) = (file.to_owned(), over.clone(), Arc::clone(started));
+    let reloader = Reloader::new(move |bytes: &[u8]| {
+        let document = Document::read(bytes, &name)?;
+        let ServerSettings { fixed, policy } = checked(config::server(Some(&document), &flags, face)?);
+        let running = first.get_or_init(|| fixed.clone());
+        for key in running.differences(&fixed) {
+            warn!(key, "this change takes effect after a restart");
+        }
+        Ok(policy)
+    });
+    let fault: Failure = match reload::read(file, CONFIG_LIMIT) {
+        Ok(bytes) => match reloader.offer(&bytes) {
+            Reload::Kept(faults) => faults.into(),
+            taken @ (Reload::Replaced | Reload::Same) => {
+                accepted(taken, metrics, health);
+                let fixed = started.get().cloned().ok_or("the configuration has no settings")?;
+                return Ok((reloader, fixed));
+            }
+        },
+        Err(fault) => format!("Can't read configuration file {:?}: {fault}", file.display().to_string()).into(),
+    };
+    if face == Face::Reference {
+        return Err(fault);
+    }
+    let text = fault.to_string();
+    let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim()).to_owned();
+    error!(error = %text, "the configuration cannot be used; waiting for its repair");
+    metrics.config_reloaded(false, SystemClock.now());
+    health.config_missing(text);
+    // The settings that take a restart come from flags and defaults for now.
+    let placeholder = over.cluster_id.clone().or_else(|| Some("unknown".to_owned()));
+    let over = ServerOverrides { cluster_id: placeholder, ..over };
+    let fixed = checked(config::server(None, &over, face)?).fixed;
+    let fixed = started.get_or_init(|| fixed).clone();
+    Ok((reloader, fixed))
+}
+
+fn checked(settings: config::Checked<ServerSettings>) -> ServerSettings {
+    settings::warn(&settings.warnings);
+    let (roles, users, accounts) = settings.value.policy.rules.counts();
+    info!(roles, users, accounts, "mappings");
+    settings.value
+}
+
+fn accepted(_: Reload<Faults>, metrics: &Metrics, health: &Health) {
+    metrics.config_reloaded(true, SystemClock.now());
+    health.config_loaded();
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|fault| {
+        Failure::from(format!("could not open TLS listener on {address}: {fault}"))
+            .hint("another process may hold the port; --port and --address choose another")
+    })
+}
+
+/// SIGTERM or SIGINT.
+async fn ending() {
+    let wait = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::interrupt()) => {}
+    }
+    info!("shutting down");
+}
+
+/// What follows files while the server runs.
+struct Reloads {
+    policy: Live<Policy>,
+    reloader: Arc<Reloader<Policy, Faults>>,
+    sts: Arc<HttpsSts>,
+    certificate: Arc<Certificate>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    fixed: Fixed,
+}
+
+impl Reloads {
+    async fn follow(self, file: Option<PathBuf>) -> Result<Infallible, Failure> {
+        let state = &self.fixed.state_dir;
+        let pair = [keypair::CERTIFICATE_FILE, keypair::KEY_FILE].map(|name| state.join(name));
+        let pair = Watch::new(pair, WatchOptions::default());
+        let config = Watch::new(file, WatchOptions::default());
+        let triggers = [pair.trigger(), config.trigger()];
+        let mut hangup = signal(SignalKind::hangup())?;
+        let hangups = async move {
+            while hangup.recv().await.is_some() {
+                info!("SIGHUP: reading configuration and certificate again");
+                triggers.iter().for_each(reload::Trigger::pull);
+            }
+            std::future::pending().await
+        };
+        let dir = state.clone();
+        // The files' bytes only tell that something changed; the pair is read and checked as one.
+        let reloader = Reloader::new(move |_: &[u8]| KeyPair::load(&dir).map(Loaded));
+        let reloader = Arc::new(reloader);
+        let loaded = reloader.live();
+        tokio::select! {
+            never = reload::follow(config, CONFIG_LIMIT, Arc::clone(&self.reloader), |report| {
+                self.config_report(report);
+            }) => match never {},
+            never = reload::follow(pair, PEM_LIMIT, reloader, |report| {
+                self.pair_report(report, &loaded);
+            }) => match never {},
+            never = hangups => never,
+        }
+    }
+
+    fn config_report(&self, report: Report<Faults>) {
+        let now = SystemClock.now();
+        let kept = match report {
+            Report::Replaced => {
+                if let Some(policy) = self.policy.get() {
+                    self.sts.allow(policy.limits.sts_in_flight);
+                }
+                info!("configuration reloaded");
+                None
+            }
+            Report::Same => None,
+            Report::Kept(faults) => Some(faults.to_string()),
+            Report::Unread(unread) => Some(unread.to_string()),
+            Report::Crashed => Some("reading it failed in an unforeseen way".to_owned()),
+            Report::Sight(sight) => {
+                info!(?sight, "how changes of the configuration are found");
+                return;
+            }
+        };
+        self.metrics.config_reloaded(kept.is_none(), now);
+        match kept {
+            None => self.health.config_loaded(),
+            Some(fault) if self.policy.get().is_some() => {
+                error!(error = %fault.trim(), "configuration not reloaded; the last good one stays");
+                self.health.config_kept(fault);
+            }
+            Some(fault) => {
+                error!(error = %fault.trim(), "the configuration cannot be used; waiting for its repair");
+                self.health.config_missing(fault);
+            }
+        }
+    }
+
+    fn pair_report(&self, report: Report<keypair::KeyPairFault>, loaded: &Live<Loaded>) {
+        match report {
+            Report::Replaced => {
+                if let Some(pair) = loaded.get() {
+                    self.certificate.replace(&pair.0);
+                    self.metrics.certificate_expires(pair.0.not_after());
+                    info!(expires = %pair.0.not_after().rfc3339(), "certificate loaded");
+                }
+            }
+            Report::Same | Report::Sight(_) => {}
+            Report::Kept(fault) => warn!(error = %fault, "certificate not reloaded; the old one stays"),
+            Report::Unread(fault) => warn!(error = %fault, "certificate not reloaded; the old one stays"),
+            Report::Crashed => warn!("certificate not reloaded; the old one stays"),
+        }
+    }
+}
+
+/// A pair is another one when its certificate is.
+struct Loaded(KeyPair);
+
+impl PartialEq for Loaded {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.leaf_pem() == other.0.leaf_pem()
+    }
+}
+
+const CONFIG_LIMIT: u64 = Document::MAX_LEN as u64;
+/// A chain of ten RSA-4096 certificates takes 25 KiB.
+const PEM_LIMIT: u64 = 256 * 1024;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  iamgate server --config /etc/aws-iam-authenticator/config.yaml
+  iamgate server --cluster-id my-cluster.example.com --port 21362 --log-format json
+  kill -HUP $(pidof iamgate)   # read the configuration again now";

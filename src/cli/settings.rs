@@ -1,0 +1,149 @@
+//! Flags over environment over configuration file over defaults, as typed settings.
+
+use std::path::{Path, PathBuf};
+
+use super::Global;
+use super::flags::Gates;
+use super::server::ServerArgs;
+use super::token::TokenArgs;
+use super::verify::VerifyArgs;
+use crate::client::Request;
+use crate::config::{
+    self, Checked, ClientOverrides, ClientSettings, Document, ServerOverrides, ServerSettings, Warning,
+};
+use crate::face::Face;
+use crate::files;
+use crate::mapping::Rules;
+use crate::outcome::Failure;
+use crate::secret::Secret;
+use crate::system::Environment;
+
+/// What every command starts from.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    face: Face,
+    config: Option<PathBuf>,
+    cluster_id: Option<String>,
+    role: Option<String>,
+    sso_gate: Option<bool>,
+}
+
+impl Settings {
+    pub(crate) fn new(global: &Global, face: Face, environment: &impl Environment) -> Self {
+        let cluster_id = global.cluster_id.clone();
+        Self {
+            face,
+            config: global.config.clone(),
+            cluster_id: cluster_id.or_else(|| environment.var("KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID")),
+            role: environment.var("DEFAULT_ROLE"),
+            sso_gate: Gates::sso(&global.feature_gates),
+        }
+    }
+
+    pub(crate) fn face(&self) -> Face {
+        self.face
+    }
+
+    /// The file of the server's mappings: the one that was named, or, under our own name, the one
+    /// where every installation has it.
+    pub(crate) fn server_file(&self) -> Option<PathBuf> {
+        match (&self.config, self.face) {
+            (Some(path), _) => Some(path.clone()),
+            (None, Face::Own) => Some(PathBuf::from(DEFAULT_CONFIG)),
+            (None, Face::Reference) => None,
+        }
+    }
+
+    /// The flags of `server`, to be laid over each content of the file.
+    pub(crate) fn server_overrides(&self, args: &ServerArgs) -> ServerOverrides {
+        ServerOverrides {
+            cluster_id: self.cluster_id.clone(),
+            partition: args.partition.clone(),
+            generate_kubeconfig: args.generate_kubeconfig.clone(),
+            kubeconfig_pregenerated: args.kubeconfig_pregenerated,
+            state_dir: args.state_dir.clone(),
+            kubeconfig: args.kubeconfig.clone(),
+            master: args.master.clone(),
+            address: args.address.clone(),
+            backend_mode: args.backend_mode.clone(),
+            port: args.port,
+            ec2_qps: args.ec2_qps,
+            ec2_burst: args.ec2_burst,
+            sso_gate: self.sso_gate,
+        }
+    }
+
+    /// What `token` is asked for.
+    pub(crate) fn token(&self, args: &TokenArgs) -> Result<Request, Failure> {
+        let over = ClientOverrides {
+            cluster_id: self.cluster_id.clone(),
+            region: args.region.clone(),
+            role: args.role.clone().or_else(|| self.role.clone()),
+            external_id: args.external_id.clone(),
+            session_name: args.session_name.clone(),
+            token_only: args.token_only,
+            forward_session_name: args.forward_session_name,
+            cache: args.cache,
+            ..ClientOverrides::default()
+        };
+        let client = self.client(&over)?;
+        Ok(Request {
+            cluster_id: client.cluster_id,
+            region: client.region,
+            role: client.role,
+            external_id: client.external_id,
+            session_name: client.session_name,
+            forward_session_name: client.forward_session_name,
+            token_only: client.token_only,
+            cache: client.cache,
+        })
+    }
+
+    /// What `verify` is asked for.
+    pub(crate) fn verify(&self, args: &VerifyArgs) -> Result<ClientSettings, Failure> {
+        self.client(&ClientOverrides {
+            cluster_id: self.cluster_id.clone(),
+            token: args.token.as_deref().map(Secret::new),
+            output: args.output.clone(),
+            partition: args.partition.clone(),
+            ..ClientOverrides::default()
+        })
+    }
+
+    /// The rules of the server's file, as `server` would read them.
+    pub(crate) fn rules(&self) -> Result<Rules, Failure> {
+        let file = self.config.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));
+        let document = document(&file)?;
+        let over = ServerOverrides {
+            cluster_id: self.cluster_id.clone(),
+            sso_gate: self.sso_gate,
+            ..ServerOverrides::default()
+        };
+        let settings: Checked<ServerSettings> = config::server(Some(&document), &over, self.face)?;
+        warn(&settings.warnings);
+        Ok(settings.value.policy.rules)
+    }
+
+    fn client(&self, over: &ClientOverrides) -> Result<ClientSettings, Failure> {
+        let document = self.config.as_deref().map(document).transpose()?;
+        let Checked { value, warnings } = config::client(document.as_ref(), over)?;
+        warn(&warnings);
+        Ok(value)
+    }
+}
+
+fn document(file: &Path) -> Result<Document, Failure> {
+    let bytes = files::read_capped(file, Document::MAX_LEN)
+        .map_err(|error| format!("Can't read configuration file {:?}: {error}", file.display().to_string()))?;
+    Ok(Document::read(&bytes, file)?)
+}
+
+/// Logs what is doubtful about a file.
+pub(crate) fn warn(warnings: &[Warning]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Where every installation has its configuration.
+pub(crate) const DEFAULT_CONFIG: &str = "/etc/aws-iam-authenticator/config.yaml";

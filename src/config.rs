@@ -1,0 +1,111 @@
+//! Configuration files and flags: text in, typed settings out, or every fault with its place.
+//!
+//! The file is the reference's (YAML, JSON or TOML by its extension, keys in any case) plus our
+//! own keys. This module reads no file and no environment: it is given bytes.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::identity::{AccountId, Partition};
+use crate::mapping::Rules;
+use crate::token::Acceptance;
+
+/// What the `server` command needs. `fixed` is read once; `policy` follows the file.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// What takes a restart to change.
+    pub fixed: Fixed,
+    /// What a change of the file changes at once.
+    pub policy: Policy,
+}
+
+/// Settings that are read at start only. A reload that differs here is reported, not applied.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fixed {
+    /// `server.address`: where TLS listens.
+    pub address: IpAddr,
+    /// `server.port`: 21362; 0 takes any free port.
+    pub port: u16,
+    /// `server.hostname`: in the kubeconfig's URL and in the certificate.
+    pub hostname: Box<str>,
+    /// `server.healthAddress`: plain HTTP for health and metrics.
+    pub health: SocketAddr,
+    /// `server.stateDir`: holds `cert.pem` and `key.pem`.
+    pub state_dir: PathBuf,
+    /// `server.generateKubeconfig`: where the webhook kubeconfig is written.
+    pub kubeconfig: PathBuf,
+    /// `server.kubeconfigPregenerated`: do not write it.
+    pub kubeconfig_pregenerated: bool,
+    /// `server.clientCAFile`: ask API servers for certificates signed by these.
+    pub client_ca: Option<PathBuf>,
+    /// `server.sts.*`: how STS is reached.
+    pub sts: StsSettings,
+    /// `server.ec2*`: how EC2 is asked for private DNS names.
+    pub ec2: Ec2Settings,
+}
+
+/// How STS is reached.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StsSettings {
+    /// STS host name to address and port to dial instead; TLS name and `Host` stay.
+    pub connect_to: BTreeMap<Box<str>, SocketAddr>,
+    /// Roots that replace the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The whole exchange: connect, send, read. 4 s by default.
+    pub timeout: Duration,
+}
+
+/// How EC2 is asked for private DNS names.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Ec2Settings {
+    /// Role to assume first (`server.ec2DescribeInstancesRoleARN`).
+    pub role_arn: Option<Box<str>>,
+    /// `server.sourceARN`: sent with that AssumeRole against the confused deputy.
+    pub source_arn: Option<Box<str>>,
+    /// Calls per second (`server.ec2DescribeInstancesQps`); 0 is unlimited.
+    pub qps: u32,
+    /// Calls at once above that rate (`server.ec2DescribeInstancesBurst`).
+    pub burst: u32,
+}
+
+/// What decides about tokens. Replaced as a whole when the file changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// What a token has to satisfy: `clusterID` first, then `acceptedClusterIDs`, without repeats;
+    /// the hosts of `server.partition`, `allowedRegions` and `extraSTSHosts`; `maxTokenAge`.
+    pub accept: Acceptance,
+    /// Who becomes whom.
+    pub rules: Rules,
+    /// Accounts whose callers are not told about (`server.scrubbedAccounts`).
+    pub scrubbed: Vec<AccountId>,
+    /// Bounds of the server.
+    pub limits: Limits,
+}
+
+/// `server.limits.*`: how much the server takes on at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Open connections, TLS and health together; beyond, the newest is closed.
+    pub connections: usize,
+    /// TLS handshakes under way; beyond, they queue.
+    pub handshakes: usize,
+    /// STS exchanges under way; beyond, 429.
+    pub sts_in_flight: usize,
+    /// Bytes of a request body; beyond, 413.
+    pub body: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 128, handshakes: 16, sts_in_flight: 64, body: 64 * 1024 }
+    }
+}
+
+impl Policy {
+    /// The partition that tokens must belong to.
+    pub fn partition(&self) -> Partition {
+        self.accept.hosts.partition()
+    }
+}

@@ -1,0 +1,404 @@
+use std::collections::{BTreeSet, HashSet};
+use std::num::NonZeroU32;
+
+use super::index::Index;
+use super::{ArnPattern, RenderFault, SsoRole, Template, User, sso};
+use crate::identity::{AccountId, Arn, Identity, Subject};
+
+/// One entry of `mapRoles` or `mapUsers`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mapping {
+    /// Whom it is about.
+    pub who: Who,
+    /// The user name to give.
+    pub username: Template,
+    /// The groups to give, in order.
+    pub groups: Vec<Template>,
+    /// The line of the file on which the entry begins, for `explain` and warnings.
+    pub line: Option<NonZeroU32>,
+}
+
+/// Whom a mapping is about.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Who {
+    /// One principal. A role's session stands for the role; a role's path may be there or not.
+    Arn(Arn),
+    /// `rolePattern` or `userPattern`.
+    Pattern(ArnPattern),
+    /// The role that IAM Identity Center made for a permission set.
+    Sso(SsoRole),
+}
+
+/// Which list of the file an entry stands in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(missing_docs, reason = "the variants are the file's keys")]
+pub enum RuleKind {
+    MapRoles,
+    MapUsers,
+    MapAccounts,
+}
+
+/// What [`Rules`] are made of.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct RulesInput {
+    /// `mapRoles`, in the file's order.
+    pub roles: Vec<Mapping>,
+    /// `mapUsers`, in the file's order.
+    pub users: Vec<Mapping>,
+    /// `mapAccounts`.
+    pub accounts: Vec<AccountId>,
+    /// Prefixes that a rendered user name must not have (`reservedPrefixConfig`).
+    pub reserved_prefixes: Vec<Box<str>>,
+    /// Whether SSO entries take part (feature gate `SSORoleMatch`).
+    pub sso: bool,
+    /// Whether anything may follow the permission set's name in a role's name, as in the
+    /// reference. Off, only what IAM Identity Center makes: 16 hexadecimal digits.
+    pub any_sso_suffix: bool,
+}
+
+/// Who becomes whom.
+///
+/// The order, whatever the order of the file: `mapRoles`, `mapUsers`, `mapAccounts`. Within a list:
+/// 1. the entry with the caller's ARN, letter case aside; of two, the later;
+/// 2. for roles, the entry that has it when its path is left out, as STS leaves it out; of two,
+///    the later;
+/// 3. the SSO entry; of two for one permission set, the later;
+/// 4. the first pattern that fits.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rules {
+    roles: List,
+    users: List,
+    accounts: BTreeSet<AccountId>,
+    reserved_prefixes: Box<[Box<str>]>,
+    sso: Sso,
+}
+
+/// The rule that is about a caller.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// Which list it stands in.
+    pub kind: RuleKind,
+    /// The entry; `None` for an account.
+    pub mapping: Option<&'a Mapping>,
+    /// By what the entry was found, and where it stands in its list.
+    pub(super) hit: Option<Hit>,
+    reserved_prefixes: &'a [Box<str>],
+}
+
+/// By what an entry was found, and where it stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Hit {
+    pub(super) by: By,
+    pub(super) position: usize,
+}
+
+/// By what an entry was found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum By {
+    Arn,
+    ArnWithoutPath,
+    Sso,
+    Pattern,
+}
+
+/// No rule is about the caller.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("identity is not mapped")]
+pub struct NotMapped;
+
+/// How SSO entries take part.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Sso {
+    Off,
+    MadeSuffix,
+    AnySuffix,
+}
+
+impl Rules {
+    /// Indexes the rules. Equal templates come to share their text.
+    pub fn new(input: RulesInput) -> Self {
+        let RulesInput { roles, users, accounts, reserved_prefixes, sso, any_sso_suffix } = input;
+        let mut texts = HashSet::new();
+        Self {
+            roles: List::new(roles, &mut texts),
+            users: List::new(users, &mut texts),
+            accounts: accounts.into_iter().collect(),
+            reserved_prefixes: reserved_prefixes.into(),
+            sso: match (sso, any_sso_suffix) {
+                (false, _) => Sso::Off,
+                (true, false) => Sso::MadeSuffix,
+                (true, true) => Sso::AnySuffix,
+            },
+        }
+    }
+
+    /// The rule that is about `identity`: always the same one, found in a time that does not
+    /// depend on how many ARNs are listed (patterns are tried one by one).
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn find(&self, identity: &Identity) -> Result<Found<'_>, NotMapped> {
+        let asked = Asked::of(identity);
+        for (kind, list) in [(RuleKind::MapRoles, &self.roles), (RuleKind::MapUsers, &self.users)] {
+            if let Some(hit) = list.find(&asked, self.sso) {
+                let mapping = list.entries.get(hit.position);
+                return Ok(self.found(kind, mapping, Some(hit)));
+            }
+        }
+        match self.accounts.contains(&identity.account) {
+            true => Ok(self.found(RuleKind::MapAccounts, None, None)),
+            false => Err(NotMapped),
+        }
+    }
+
+    /// How many rules there are: roles, users, accounts.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        (self.roles.entries.len(), self.users.entries.len(), self.accounts.len())
+    }
+
+    /// Whether SSO entries are there but take no part.
+    pub fn leaves_sso_out(&self) -> bool {
+        let is_sso = |entry: &Mapping| matches!(entry.who, Who::Sso(_));
+        self.sso == Sso::Off && self.roles.entries.iter().any(is_sso)
+    }
+
+    pub(super) fn entries(&self, kind: RuleKind) -> &[Mapping] {
+        match kind {
+            RuleKind::MapRoles => &self.roles.entries,
+            RuleKind::MapUsers => &self.users.entries,
+            RuleKind::MapAccounts => &[],
+        }
+    }
+
+    pub(super) fn sso(&self) -> Sso {
+        self.sso
+    }
+
+    pub(super) fn has_account(&self, account: AccountId) -> bool {
+        self.accounts.contains(&account)
+    }
+
+    fn found<'a>(
+        &'a self,
+        kind: RuleKind,
+        mapping: Option<&'a Mapping>,
+        hit: Option<Hit>,
+    ) -> Found<'a> {
+        Found { kind, mapping, hit, reserved_prefixes: &self.reserved_prefixes }
+    }
+}
+
+impl Found<'_> {
+    /// Whether rendering needs `{{EC2PrivateDNSName}}`, which costs a call to EC2.
+    pub fn needs_private_dns(&self) -> bool {
+        let templates = self.mapping.into_iter().flat_map(Mapping::templates);
+        templates
+            .flat_map(Template::variables)
+            .any(|variable| variable == super::Variable::Ec2PrivateDnsName)
+    }
+
+    /// The user that `identity` becomes.
+    ///
+    /// A listed account's callers are named by their canonical ARN, have no groups, and are not
+    /// held against the reserved prefixes.
+    ///
+    /// # Errors
+    /// A template does not apply to this identity, or the rendered name is not allowed.
+    pub fn render(
+        &self,
+        identity: &Identity,
+        private_dns: Option<&str>,
+    ) -> Result<User, RenderFault> {
+        let Some(mapping) = self.mapping else {
+            return Ok(User { name: identity.arn.canonical(), groups: Vec::new() });
+        };
+        let name = mapping.username.render(identity, private_dns)?;
+        if name.is_empty() {
+            return Err(RenderFault::Empty);
+        }
+        let groups = mapping.groups.iter().map(|group| group.render(identity, private_dns));
+        let groups = groups.collect::<Result<_, _>>()?;
+        let mut prefixes = self.reserved_prefixes.iter().filter(|prefix| !prefix.is_empty());
+        match prefixes.find(|prefix| name.starts_with(&***prefix)) {
+            Some(prefix) => Err(RenderFault::ReservedPrefix(prefix.clone())),
+            None => Ok(User { name, groups }),
+        }
+    }
+}
+
+impl Mapping {
+    fn templates(&self) -> impl Iterator<Item = &Template> {
+        std::iter::once(&self.username).chain(&self.groups)
+    }
+
+    /// Whether it alone would be found for a caller, and by what. What [`List::find`] does with
+    /// indices, for one entry.
+    pub(super) fn fits(&self, asked: &Asked, sso: Sso) -> Option<By> {
+        match &self.who {
+            Who::Arn(arn) if arn.subject() == asked.subject => Some(By::Arn),
+            Who::Arn(arn) => {
+                let pathless = match asked.has_path {
+                    true => Some(arn.subject()),
+                    false => arn.pathless_role(),
+                };
+                (pathless.as_ref() == Some(&asked.pathless)).then_some(By::ArnWithoutPath)
+            }
+            Who::Sso(role) => {
+                let fits = match sso {
+                    Sso::Off => false,
+                    Sso::MadeSuffix => asked.is_made_for(role),
+                    Sso::AnySuffix => asked.is_made_for(role) || role.begins(&asked.pathless),
+                };
+                fits.then_some(By::Sso)
+            }
+            Who::Pattern(pattern) => pattern.matches(&asked.pathless).then_some(By::Pattern),
+        }
+    }
+
+    fn subject(&self) -> Option<Subject> {
+        match &self.who {
+            Who::Arn(arn) => Some(arn.subject()),
+            Who::Pattern(_) | Who::Sso(_) => None,
+        }
+    }
+
+    fn pathless(&self) -> Option<Subject> {
+        match &self.who {
+            Who::Arn(arn) => arn.pathless_role(),
+            Who::Pattern(_) | Who::Sso(_) => None,
+        }
+    }
+
+    fn stem(&self) -> Option<Subject> {
+        match &self.who {
+            Who::Sso(role) => role.stem(),
+            Who::Arn(_) | Who::Pattern(_) => None,
+        }
+    }
+}
+
+/// What a caller is looked up by.
+pub(super) struct Asked {
+    /// The canonical ARN.
+    pub(super) subject: Subject,
+    /// The same without its path; the subject itself if it has none. Role names are unique in an
+    /// account (IAM User Guide, "IAM identifiers"), so both name the same role.
+    pub(super) pathless: Subject,
+    has_path: bool,
+    stem: Option<Subject>,
+}
+
+impl Asked {
+    pub(super) fn of(identity: &Identity) -> Self {
+        let subject = identity.arn.subject();
+        let pathless = identity.arn.pathless_role();
+        Self {
+            has_path: pathless.is_some(),
+            pathless: pathless.unwrap_or_else(|| subject.clone()),
+            subject,
+            stem: sso::stem_of(&identity.arn),
+        }
+    }
+
+    /// Whether IAM Identity Center would give the caller's name to `role`.
+    pub(super) fn is_made_for(&self, role: &SsoRole) -> bool {
+        self.stem.is_some() && self.stem == role.stem()
+    }
+}
+
+/// One list of the file with its indices.
+#[derive(Clone, Debug)]
+struct List {
+    entries: Box<[Mapping]>,
+    by_subject: Index,
+    by_pathless: Index,
+    by_stem: Index,
+    sso: Box<[usize]>,
+    patterns: Box<[usize]>,
+}
+
+impl List {
+    fn new(mut entries: Vec<Mapping>, texts: &mut HashSet<Template>) -> Self {
+        for entry in &mut entries {
+            entry.groups.shrink_to_fit();
+            for template in std::iter::once(&mut entry.username).chain(&mut entry.groups) {
+                match texts.get(template) {
+                    Some(same) => template.share(same),
+                    None => {
+                        texts.insert(template.clone());
+                    }
+                }
+            }
+        }
+        let positions = |wanted: fn(&Who) -> bool| {
+            let all = entries.iter().enumerate();
+            all.filter(|(_, entry)| wanted(&entry.who)).map(|(at, _)| at).collect()
+        };
+        Self {
+            by_subject: Index::new(&entries, Mapping::subject),
+            by_pathless: Index::new(&entries, Mapping::pathless),
+            by_stem: Index::new(&entries, Mapping::stem),
+            sso: positions(|who| matches!(who, Who::Sso(_))),
+            patterns: positions(|who| matches!(who, Who::Pattern(_))),
+            entries: entries.into(),
+        }
+    }
+
+    fn find(&self, asked: &Asked, sso: Sso) -> Option<Hit> {
+        let hit = |by| move |position| Hit { by, position };
+        let exact = self.by_subject.find(&self.entries, &asked.subject);
+        exact
+            .map(hit(By::Arn))
+            .or_else(|| self.without_path(asked).map(hit(By::ArnWithoutPath)))
+            .or_else(|| self.permission_set(asked, sso).map(hit(By::Sso)))
+            .or_else(|| self.pattern(asked).map(hit(By::Pattern)))
+    }
+
+    /// A caller with a path is not taken for an entry with another path: STS tells none, so there
+    /// is nothing that such a pair could mean.
+    fn without_path(&self, asked: &Asked) -> Option<usize> {
+        let index = if asked.has_path { &self.by_subject } else { &self.by_pathless };
+        index.find(&self.entries, &asked.pathless)
+    }
+
+    fn permission_set(&self, asked: &Asked, sso: Sso) -> Option<usize> {
+        if sso == Sso::Off {
+            return None;
+        }
+        let made = asked.stem.as_ref();
+        let made = made.and_then(|stem| self.by_stem.find(&self.entries, stem));
+        match sso {
+            Sso::AnySuffix if made.is_none() => {
+                let begins = |entry: &Mapping| match &entry.who {
+                    Who::Sso(role) => role.begins(&asked.pathless),
+                    Who::Arn(_) | Who::Pattern(_) => false,
+                };
+                self.first(&self.sso, begins)
+            }
+            Sso::AnySuffix | Sso::MadeSuffix | Sso::Off => made,
+        }
+    }
+
+    fn pattern(&self, asked: &Asked) -> Option<usize> {
+        self.first(&self.patterns, |entry| match &entry.who {
+            Who::Pattern(pattern) => pattern.matches(&asked.pathless),
+            Who::Arn(_) | Who::Sso(_) => false,
+        })
+    }
+
+    fn first(&self, positions: &[usize], fits: impl Fn(&Mapping) -> bool) -> Option<usize> {
+        positions.iter().copied().find(|at| self.entries.get(*at).is_some_and(&fits))
+    }
+}
+
+/// The indices follow from the entries.
+impl PartialEq for List {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
+
+impl Eq for List {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,467 @@
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::InstanceId;
+use crate::identity::Identity;
+
+/// A user name or group with placeholders such as `{{SessionName}}`.
+///
+/// A clone shares the text.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Template(Arc<str>);
+
+/// What a placeholder stands for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Variable {
+    /// The private DNS name of the EC2 instance that the session is named after.
+    Ec2PrivateDnsName,
+    /// The twelve digits of the account.
+    AccountId,
+    /// The session's name with `-` for every `@`. Empty for users and root.
+    SessionName,
+    /// The session's name.
+    SessionNameRaw,
+    /// The access key id that signed the token.
+    AccessKeyId,
+}
+
+/// Why text is not a [`Template`].
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum TemplateFault {
+    #[error(
+        "unknown template variable {0:?}: known are {{{{EC2PrivateDNSName}}}}, {{{{AccountID}}}}, \
+         {{{{SessionName}}}}, {{{{SessionNameRaw}}}} and {{{{AccessKeyID}}}}, in this spelling"
+    )]
+    Unknown(Box<str>),
+    #[error("a template may be {max} bytes long, not {0}", max = Template::MAX_LEN)]
+    Length(usize),
+}
+
+/// Why a template cannot be rendered for a caller. Each is a denial.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum RenderFault {
+    #[error("the value of {0} holds a character that is not printable ASCII")]
+    Character(Variable),
+    #[error("the user name is empty")]
+    Empty,
+    #[error("a name is longer than {max} bytes", max = Template::MAX_RENDERED)]
+    Length,
+    #[error("the session name is not an EC2 instance id")]
+    NotAnInstance,
+    #[error("the private DNS name was not looked up")]
+    PrivateDnsMissing,
+    #[error("the user name begins with the reserved prefix {0:?}")]
+    ReservedPrefix(Box<str>),
+    #[error("a name begins with `system:` by way of a substituted value")]
+    System,
+}
+
+impl Template {
+    /// The longest template, in bytes: as long as the longest ARN.
+    pub const MAX_LEN: usize = 2048;
+
+    /// The longest name that a template may become, in bytes: the longest template with room for
+    /// its values, so that a reply to the API server stays small.
+    pub const MAX_RENDERED: usize = 4096;
+
+    /// The text as the file spelt it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it has no placeholder, so that everyone gets the same name.
+    pub fn is_literal(&self) -> bool {
+        self.variables().next().is_none()
+    }
+
+    /// Whether it is nothing but the session's name, which whoever assumes the role may choose.
+    pub fn is_session_only(&self) -> bool {
+        matches!(&*self.0, "{{SessionName}}" | "{{SessionNameRaw}}")
+    }
+
+    /// Whether it begins with a literal `system:` and lets the caller choose some of what follows.
+    pub fn is_system_with_session(&self) -> bool {
+        let chosen = [Variable::SessionName, Variable::SessionNameRaw];
+        self.head().starts_with(SYSTEM) && self.variables().any(|one| chosen.contains(&one))
+    }
+
+    /// Its placeholders, in order.
+    pub fn variables(&self) -> impl Iterator<Item = Variable> {
+        Pieces(&self.0).filter_map(|piece| match piece {
+            Piece::Variable(variable) => Some(variable),
+            Piece::Literal(_) | Piece::Unknown(_) => None,
+        })
+    }
+
+    /// Shares its text with `same`, which is equal.
+    pub(super) fn share(&mut self, same: &Self) {
+        debug_assert_eq!(self, same);
+        self.0 = Arc::clone(&same.0);
+    }
+
+    /// The name that `identity` gets by it.
+    ///
+    /// One pass: what a value holds is never looked at again.
+    pub(super) fn render(
+        &self,
+        identity: &Identity,
+        private_dns: Option<&str>,
+    ) -> Result<Box<str>, RenderFault> {
+        let mut name = String::with_capacity(self.0.len());
+        for piece in Pieces(&self.0) {
+            match piece {
+                Piece::Literal(text) | Piece::Unknown(text) => name.push_str(text),
+                Piece::Variable(variable) => variable.value(identity, private_dns, &mut name)?,
+            }
+            if name.len() > Self::MAX_RENDERED {
+                return Err(RenderFault::Length);
+            }
+        }
+        if name.starts_with(SYSTEM) && !self.head().starts_with(SYSTEM) {
+            return Err(RenderFault::System);
+        }
+        Ok(name.into())
+    }
+
+    /// What stands before the first placeholder.
+    fn head(&self) -> &str {
+        match Pieces(&self.0).next() {
+            Some(Piece::Literal(head)) => head,
+            Some(Piece::Variable(_) | Piece::Unknown(_)) | None => "",
+        }
+    }
+}
+
+impl Variable {
+    const ALL: [Self; 5] = [
+        Self::Ec2PrivateDnsName,
+        Self::AccountId,
+        Self::SessionName,
+        Self::SessionNameRaw,
+        Self::AccessKeyId,
+    ];
+
+    /// Its name between the braces.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ec2PrivateDnsName => "EC2PrivateDNSName",
+            Self::AccountId => "AccountID",
+            Self::SessionName => "SessionName",
+            Self::SessionNameRaw => "SessionNameRaw",
+            Self::AccessKeyId => "AccessKeyID",
+        }
+    }
+
+    fn value(
+        self,
+        identity: &Identity,
+        private_dns: Option<&str>,
+        name: &mut String,
+    ) -> Result<(), RenderFault> {
+        let text = match self {
+            Self::Ec2PrivateDnsName => {
+                InstanceId::of(identity).ok_or(RenderFault::NotAnInstance)?;
+                private_dns
+                    .filter(|found| !found.is_empty())
+                    .ok_or(RenderFault::PrivateDnsMissing)?
+            }
+            Self::AccountId => identity.account.as_str(),
+            Self::SessionName | Self::SessionNameRaw => &identity.session_name,
+            Self::AccessKeyId => &identity.access_key_id,
+        };
+        // STS allows no others in session names; this is for the day that it does.
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(RenderFault::Character(self));
+        }
+        match self {
+            Self::SessionName => {
+                name.extend(text.chars().map(|c| if c == '@' { '-' } else { c }));
+            }
+            Self::Ec2PrivateDnsName
+            | Self::AccountId
+            | Self::SessionNameRaw
+            | Self::AccessKeyId => name.push_str(text),
+        }
+        Ok(())
+    }
+}
+
+impl InstanceId {
+    /// The instance that the session is named after, as EC2 names the sessions of instances.
+    pub fn of(identity: &Identity) -> Option<Self> {
+        identity.session_name.parse().ok()
+    }
+}
+
+impl FromStr for Template {
+    type Err = TemplateFault;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() > Self::MAX_LEN {
+            return Err(TemplateFault::Length(text.len()));
+        }
+        for piece in Pieces(text) {
+            if let Piece::Unknown(variable) = piece {
+                return Err(TemplateFault::Unknown(variable.chars().take(80).collect()));
+            }
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{{{{}}}}}", self.as_str())
+    }
+}
+
+/// The pieces of the text that is left.
+struct Pieces<'a>(&'a str);
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Piece<'a> {
+    Literal(&'a str),
+    Variable(Variable),
+    /// With its braces. A [`Template`] has none.
+    Unknown(&'a str),
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        let text = self.0;
+        let (piece, rest) = match first_placeholder(text) {
+            None if text.is_empty() => return None,
+            None => (Piece::Literal(text), ""),
+            Some(("", placeholder, rest)) => (read(placeholder), rest),
+            Some((before, ..)) => (Piece::Literal(before), text.get(before.len()..)?),
+        };
+        self.0 = rest;
+        Some(piece)
+    }
+}
+
+/// The first `}}` that has a `{{` before it, and the nearest such `{{`: what is before, the
+/// placeholder with its braces, what is after. Lone braces are text.
+fn first_placeholder(text: &str) -> Option<(&str, &str, &str)> {
+    let mut from = text.find("{{")? + 2;
+    loop {
+        let close = from + text.get(from..)?.find("}}")?;
+        // The braces are one byte each, so these are character boundaries.
+        let (inside, rest) = text.split_at_checked(close + 2)?;
+        if let Some(open) = inside.get(..close)?.rfind("{{") {
+            let (before, placeholder) = inside.split_at_checked(open)?;
+            return Some((before, placeholder, rest));
+        }
+        from = close + 1;
+    }
+}
+
+fn read(placeholder: &str) -> Piece<'_> {
+    let name = placeholder.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+    let known = Variable::ALL.into_iter().find(|variable| Some(variable.as_str()) == name);
+    known.map_or(Piece::Unknown(placeholder), Piece::Variable)
+}
+
+/// What Kubernetes keeps for its own users and groups.
+const SYSTEM: &str = "system:";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn identity(session_name: &str) -> Identity {
+        Identity {
+            arn: "arn:aws:sts::012345678901:assumed-role/Dev/x".parse().unwrap(),
+            account: "012345678901".parse().unwrap(),
+            user_id: "AROAEXAMPLE".into(),
+            session_name: session_name.into(),
+            access_key_id: "ASIAEXAMPLE".into(),
+            sts_host: "sts.amazonaws.com".into(),
+        }
+    }
+
+    fn render(template: &str, session: &str, dns: Option<&str>) -> Result<Box<str>, RenderFault> {
+        template.parse::<Template>().unwrap().render(&identity(session), dns)
+    }
+
+    #[test]
+    fn every_placeholder_has_its_value() {
+        let instance = "i-0123abcd";
+        for (template, session, dns, name) in [
+            ("admin", "s", None, "admin"),
+            ("", "s", None, ""),
+            ("{{AccountID}}", "s", None, "012345678901"),
+            ("{{AccountID}}:{{AccountID}}", "s", None, "012345678901:012345678901"),
+            ("u:{{SessionName}}", "jdoe@example.com", None, "u:jdoe-example.com"),
+            ("u:{{SessionNameRaw}}", "jdoe@example.com", None, "u:jdoe@example.com"),
+            ("{{AccessKeyID}}", "s", None, "ASIAEXAMPLE"),
+            ("{{SessionName}}", "", None, ""),
+            (
+                "system:node:{{EC2PrivateDNSName}}",
+                instance,
+                Some("ip-10-0-0-1.ec2.internal"),
+                "system:node:ip-10-0-0-1.ec2.internal",
+            ),
+            ("{{", "s", None, "{{"),
+            ("}}", "s", None, "}}"),
+            ("}}{{", "s", None, "}}{{"),
+            ("a}}b{{AccountID}}", "s", None, "a}}b012345678901"),
+            ("a}}}b{{c", "s", None, "a}}}b{{c"),
+            ("{{ {{AccountID}}", "s", None, "{{ 012345678901"),
+            ("{{{AccountID}}}", "s", None, "{012345678901}"),
+            ("{{{{AccountID}}}}", "s", None, "{{012345678901}}"),
+            ("é{{AccountID}}é", "s", None, "é012345678901é"),
+            ("{AccountID}", "s", None, "{AccountID}"),
+        ] {
+            assert_eq!(render(template, session, dns).as_deref(), Ok(name), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_substituted_value_is_not_substituted_again() {
+        let name = render("{{SessionNameRaw}}", "{{AccessKeyID}}", None);
+        assert_eq!(name.as_deref(), Ok("{{AccessKeyID}}"));
+        let name = render("{{SessionNameRaw}}{{AccountID}}", "{{", None);
+        assert_eq!(name.as_deref(), Ok("{{012345678901"));
+        let name = render("{{{{SessionNameRaw}}}}", "AccountID", None);
+        assert_eq!(name.as_deref(), Ok("{{AccountID}}"));
+    }
+
+    #[test]
+    fn unknown_variables_are_named() {
+        for (template, variable) in [
+            ("{{SessionNam}}", "{{SessionNam}}"),
+            ("{{ SessionName }}", "{{ SessionName }}"),
+            ("{{sessionname}}", "{{sessionname}}"),
+            ("{{AccountId}}", "{{AccountId}}"),
+            ("x{{AccountID}}{{Nope}}y", "{{Nope}}"),
+            ("{{}}", "{{}}"),
+            ("{{a}b}}", "{{a}b}}"),
+        ] {
+            let fault = TemplateFault::Unknown(variable.into());
+            assert_eq!(template.parse::<Template>(), Err(fault), "{template}");
+        }
+        let told = "{{Nope}}".parse::<Template>().unwrap_err().to_string();
+        assert!(told.starts_with("unknown template variable \"{{Nope}}\": known are {{EC2"));
+        let long = "x".repeat(Template::MAX_LEN + 1);
+        assert_eq!(long.parse::<Template>(), Err(TemplateFault::Length(2049)));
+    }
+
+    #[test]
+    fn system_may_be_written_but_not_smuggled() {
+        let dns = Some("ip-10-0-0-1.ec2.internal");
+        for (template, session, rendered) in [
+            ("system:node:{{EC2PrivateDNSName}}", "i-0123abcd", true),
+            ("system:masters", "s", true),
+            ("system:{{SessionName}}", "s", true),
+            ("System:{{SessionName}}", "s", true),
+            ("x{{SessionName}}", "system:masters", true),
+            ("{{SessionName}}", "system", true),
+            ("{{SessionName}}", "system:masters", false),
+            ("{{SessionNameRaw}}", "system:masters", false),
+            ("{{SessionName}}:masters", "system", false),
+            ("sys{{SessionName}}", "tem:masters", false),
+            ("system{{SessionName}}", ":masters", false),
+            ("{{SessionName}}system:masters", "", false),
+            ("s{{SessionName}}{{SessionNameRaw}}", "ystem:", false),
+        ] {
+            match render(template, session, dns) {
+                Ok(_) => assert!(rendered, "{template} {session}"),
+                Err(fault) => {
+                    assert_eq!((fault, rendered), (RenderFault::System, false), "{template}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_fault_is_the_one_that_is_named() {
+        let long = "{{EC2PrivateDNSName}}".repeat(90);
+        let dns = "d".repeat(64);
+        for (template, session, dns, fault) in [
+            ("{{EC2PrivateDNSName}}", "i-aaaaa", Some("d"), RenderFault::NotAnInstance),
+            ("{{EC2PrivateDNSName}}", "i-0123ABCD", Some("d"), RenderFault::NotAnInstance),
+            ("{{EC2PrivateDNSName}}", "", Some("d"), RenderFault::NotAnInstance),
+            ("{{EC2PrivateDNSName}}", "i-0123abcd", None, RenderFault::PrivateDnsMissing),
+            ("{{EC2PrivateDNSName}}", "i-0123abcd", Some(""), RenderFault::PrivateDnsMissing),
+            (
+                "{{EC2PrivateDNSName}}",
+                "i-0123abcd",
+                Some("a\nb"),
+                RenderFault::Character(Variable::Ec2PrivateDnsName),
+            ),
+            ("{{SessionName}}", "a b", None, RenderFault::Character(Variable::SessionName)),
+            (
+                "{{SessionNameRaw}}",
+                "a\u{202e}b",
+                None,
+                RenderFault::Character(Variable::SessionNameRaw),
+            ),
+            (&long, "i-0123abcd", Some(&dns), RenderFault::Length),
+        ] {
+            assert_eq!(render(template, session, dns), Err(fault), "{template} {session:?}");
+        }
+    }
+
+    #[test]
+    fn a_lint_can_ask_what_the_caller_chooses() {
+        for (template, literal, session_only, system) in [
+            ("admin", true, false, false),
+            ("{{SessionName}}", false, true, false),
+            ("{{SessionNameRaw}}", false, true, false),
+            ("u:{{SessionName}}", false, false, false),
+            ("system:{{SessionName}}", false, false, true),
+            ("system:node:{{EC2PrivateDNSName}}", false, false, false),
+        ] {
+            let parsed: Template = template.parse().unwrap();
+            assert_eq!(parsed.is_literal(), literal, "{template}");
+            assert_eq!(parsed.is_session_only(), session_only, "{template}");
+            assert_eq!(parsed.is_system_with_session(), system, "{template}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn rendering_is_one_pass_from_left_to_right(
+            template in "(\\{\\{(AccountID|SessionName|SessionNameRaw|AccessKeyID)\\}\\}|[{}a:é]){0,8}",
+            session in "[{}a@:]{0,6}|\\{\\{AccountID\\}\\}",
+        ) {
+            let Ok(parsed) = template.parse::<Template>() else { return Ok(()) };
+            let tamed = session.replace('@', "-");
+            let values = [
+                ("{{AccountID}}", "012345678901"),
+                ("{{SessionName}}", &*tamed),
+                ("{{SessionNameRaw}}", &*session),
+                ("{{AccessKeyID}}", "ASIAEXAMPLE"),
+            ];
+            let (mut naive, mut rest) = (String::new(), &*template);
+            while let Some(first) = rest.chars().next() {
+                match values.iter().find(|(placeholder, _)| rest.starts_with(placeholder)) {
+                    Some((placeholder, value)) => {
+                        naive.push_str(value);
+                        rest = &rest[placeholder.len()..];
+                    }
+                    None => {
+                        naive.push(first);
+                        rest = &rest[first.len_utf8()..];
+                    }
+                }
+            }
+            let rendered = parsed.render(&identity(&session), None);
+            prop_assert_eq!(rendered.as_deref(), Ok(&*naive));
+        }
+    }
+}

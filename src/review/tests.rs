@@ -1,0 +1,155 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::identity::Arn;
+use crate::token::{HostFault, StsUnavailable, Unreadable};
+
+fn read(body: &str) -> Result<(Version, String), NotAQuestion> {
+    Question::read(body.as_bytes()).map(|q| (q.version(), q.token().expose().to_owned()))
+}
+
+#[test]
+fn the_version_is_taken_from_the_question() {
+    for (api_version, version) in [
+        (r#""authentication.k8s.io/v1""#, Version::V1),
+        (r#""authentication.k8s.io/v1beta1""#, Version::V1Beta1),
+        (r#""""#, Version::V1Beta1),
+        ("null", Version::V1Beta1),
+    ] {
+        let body = format!(
+            r#"{{"apiVersion":{api_version},"kind":"TokenReview","spec":{{"token":"t"}}}}"#
+        );
+        assert_eq!(read(&body), Ok((version, "t".into())), "{body}");
+    }
+}
+
+#[test]
+fn a_question_without_a_token_asks_about_the_empty_one() {
+    for body in ["{}", r#"{"spec":{}}"#, r#"{"spec":{"token":""}}"#, r#"{"spec":{"token":null}}"#] {
+        assert_eq!(read(body), Ok((Version::V1Beta1, String::new())), "{body}");
+    }
+}
+
+#[test]
+fn what_the_caller_says_about_the_answer_is_passed_over() {
+    let body = r#"{"kind":"TokenReview","metadata":{"x":[1]},"spec":{"token":"t","audiences":["a"]},
+        "status":{"authenticated":true,"user":{"username":"admin"}}}"#;
+    assert_eq!(read(body), Ok((Version::V1Beta1, "t".into())));
+}
+
+#[test]
+fn deep_nesting_is_passed_over_without_recursion_and_refused_where_a_value_is_read() {
+    let deep = format!("{}1{}", "[".repeat(20_000), "]".repeat(20_000));
+    let beside = format!(r#"{{"spec":{{"token":"t"}},"x":{deep}}}"#);
+    assert_eq!(read(&beside), Ok((Version::V1Beta1, "t".into())));
+    assert_eq!(read(&format!(r#"{{"spec":{{"token":{deep}}}}}"#)), Err(NotAQuestion::Shape));
+    assert_eq!(read(&deep), Err(NotAQuestion::Shape));
+}
+
+#[test]
+fn each_body_that_is_no_question_is_told_why() {
+    use NotAQuestion::{Kind, Shape};
+    for (body, fault) in [
+        ("", Shape),
+        ("null", Shape),
+        ("[]", Shape),
+        ("not json", Shape),
+        (r#"{"spec":{"token":1}}"#, Shape),
+        (r#"{"spec":{"token":["t"]}}"#, Shape),
+        (r#"{"spec":"t"}"#, Shape),
+        (r#"{"spec":{"token":"a"},"spec":{"token":"b"}}"#, Shape),
+        (r#"{"spec":{"token":"a","token":"b"}}"#, Shape),
+        (r#"{"spec":{"token":"a"}} x"#, Shape),
+        (r#"{"kind":"Pod","spec":{"token":"a"}}"#, Kind),
+        (r#"{"apiVersion":"v1","spec":{"token":"a"}}"#, NotAQuestion::Version),
+        (r#"{"apiVersion":"authentication.k8s.io/v2","spec":{}}"#, NotAQuestion::Version),
+    ] {
+        assert_eq!(read(body), Err(fault), "{body}");
+    }
+}
+
+fn identity() -> Identity {
+    let arn: Arn = "arn:aws:sts::123456789012:assumed-role/Admin/ann".parse().unwrap();
+    Identity {
+        account: arn.account(),
+        arn,
+        user_id: "AROAEXAMPLE".into(),
+        session_name: "ann".into(),
+        access_key_id: "ASIAIOSFODNN7EXAMPLE".into(),
+        sts_host: "sts.us-west-2.amazonaws.com".into(),
+    }
+}
+
+fn answer(user: &User, scrubbed: bool) -> String {
+    let identity = identity();
+    let grant = Grant { user, identity: &identity, scrubbed };
+    String::from_utf8(grant.answer(Version::V1)).unwrap()
+}
+
+#[test]
+fn a_grant_carries_the_references_uid_groups_and_extra_keys() {
+    let user = User { name: "admin:ann".into(), groups: vec!["system:masters".into(), "b".into()] };
+    assert_eq!(
+        answer(&user, false),
+        concat!(
+            r#"{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","metadata":{},"spec":{},"#,
+            r#""status":{"authenticated":true,"user":{"username":"admin:ann","#,
+            r#""uid":"aws-iam-authenticator:123456789012:AROAEXAMPLE","groups":["system:masters","b"],"#,
+            r#""extra":{"accessKeyId":["ASIAIOSFODNN7EXAMPLE"],"#,
+            r#""arn":["arn:aws:sts::123456789012:assumed-role/Admin/ann"],"#,
+            r#""canonicalArn":["arn:aws:iam::123456789012:role/Admin"],"principalId":["AROAEXAMPLE"],"#,
+            r#""sessionName":["ann"],"sigs.k8s.io/aws-iam-authenticator/principalId":["AROAEXAMPLE"]}}}}"#,
+        ),
+    );
+}
+
+#[test]
+fn a_scrubbed_account_shows_nowhere() {
+    let user = User { name: "ops".into(), groups: vec![] };
+    let told: Value = serde_json::from_str(&answer(&user, true)).unwrap();
+    let want = json!({"username": "ops", "uid": "aws-iam-authenticator:administrative:ops"});
+    assert_eq!(told["status"], json!({"authenticated": true, "user": want}));
+}
+
+#[test]
+fn a_denial_is_a_decision_and_has_a_reason_unless_the_token_is_not_ours() {
+    let told = |told| serde_json::from_slice::<Value>(&refusal(told, Version::V1Beta1)).unwrap();
+    let foreign = told(Told::NotOurs);
+    assert_eq!(foreign["status"], json!({"authenticated": false}));
+    assert_eq!(foreign["apiVersion"], "authentication.k8s.io/v1beta1");
+    assert_eq!(foreign["kind"], "TokenReview");
+    let denied = told(Told::Denied("token_expired"));
+    assert_eq!(denied["status"], json!({"authenticated": false, "error": "token_expired"}));
+}
+
+#[test]
+fn no_decision_is_a_status_that_the_api_server_tries_again_on() {
+    for (told, code, reason) in
+        [(Told::TooMany("m"), 429, "TooManyRequests"), (Told::Unavailable("m"), 504, "Timeout")]
+    {
+        let body: Value = serde_json::from_slice(&refusal(told, Version::V1)).unwrap();
+        assert_eq!((told.status(), &body["code"]), (code, &json!(code)));
+        assert_eq!((&body["reason"], &body["kind"]), (&json!(reason), &json!("Status")));
+        assert_eq!(body.get("details"), None, "details could ask the API server to wait");
+    }
+}
+
+#[test]
+fn every_refusal_has_its_face_and_its_metric() {
+    let late = Stale::Late(std::time::Duration::from_secs(901));
+    for (refusal, status, outcome) in [
+        (Refusal::Malformed(Malformed::Prefix), 200, Outcome::InvalidToken),
+        (Refusal::Malformed(Malformed::Host(HostFault::NotSts)), 200, Outcome::InvalidToken),
+        (Refusal::Malformed(Malformed::Base64), 200, Outcome::InvalidToken),
+        (Refusal::Stale(late), 200, Outcome::InvalidToken),
+        (Refusal::Denied(Denial::BadSignature), 200, Outcome::StsError),
+        (Refusal::Throttled, 429, Outcome::StsThrottling),
+        (Refusal::Busy, 429, Outcome::StsThrottling),
+        (Refusal::Unavailable(StsUnavailable::Timeout), 504, Outcome::StsError),
+        (Refusal::Unreadable(Unreadable::Shape), 504, Outcome::StsError),
+    ] {
+        assert_eq!(Told::from(&refusal).status(), status, "{refusal}");
+        assert_eq!(Outcome::from(&refusal), outcome, "{refusal}");
+    }
+    assert_eq!(Told::from(&Refusal::Malformed(Malformed::Prefix)), Told::NotOurs);
+}

@@ -1,0 +1,259 @@
+//! The network behind [`Sts`]: one HTTPS exchange with limits, no redirects, no retries.
+//!
+//! Reads no token and judges no answer; it carries bytes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::Client;
+use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use crate::token::{Reply, Sts, StsFault, StsRequest, StsUnavailable};
+
+/// STS over HTTPS, through the environment's proxy where one is set.
+#[derive(Debug)]
+pub struct HttpsSts {
+    config: Config,
+    direct: OnceLock<Client>,
+    proxied: OnceLock<Client>,
+    tls: ClientConfig,
+    under_way: AtomicUsize,
+    limit: AtomicUsize,
+}
+
+/// How STS is reached.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// STS host to address: dialled directly, past any proxy; TLS name and `Host` stay.
+    pub connect_to: BTreeMap<Box<str>, SocketAddr>,
+    /// Roots that replace the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The whole exchange.
+    pub timeout: Duration,
+    /// Exchanges under way; beyond, [`StsFault::Busy`].
+    pub limit: usize,
+}
+
+/// Why STS cannot be prepared for.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum SetupError {
+    #[error("cannot read certificates from {}", path.display())]
+    CaFile { path: PathBuf, source: rustls_pki_types::pem::Error },
+    #[error("{} holds no certificate that can be trusted", .0.display())]
+    NoRoots(PathBuf),
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+}
+
+impl HttpsSts {
+    /// Loads the roots; connects to nobody.
+    ///
+    /// # Errors
+    /// `ca_file` cannot be read or holds no certificate.
+    pub fn new(config: Config) -> Result<Self, SetupError> {
+        let roots = match &config.ca_file {
+            Some(path) => roots_of(path)?,
+            None => system_roots(),
+        };
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let limit = AtomicUsize::new(config.limit);
+        Ok(Self {
+            config,
+            direct: OnceLock::new(),
+            proxied: OnceLock::new(),
+            tls,
+            under_way: AtomicUsize::new(0),
+            limit,
+        })
+    }
+
+    /// Changes how many exchanges may be under way at once.
+    pub fn allow(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    fn client(&self, host: &str) -> Result<&Client, StsUnavailable> {
+        let direct = self.config.connect_to.contains_key(host);
+        let slot = if direct { &self.direct } else { &self.proxied };
+        if let Some(client) = slot.get() {
+            return Ok(client);
+        }
+        let client = self.build(direct).map_err(|_| StsUnavailable::Connect)?;
+        Ok(slot.get_or_init(|| client))
+    }
+
+    fn build(&self, direct: bool) -> reqwest::Result<Client> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let mut client = Client::builder()
+            .tls_backend_preconfigured(self.tls.clone())
+            .default_headers(headers)
+            .user_agent(concat!("iamgate/", env!("CARGO_PKG_VERSION")))
+            .https_only(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(CONNECT.min(self.config.timeout))
+            .timeout(self.config.timeout)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .pool_idle_timeout(IDLE);
+        if direct {
+            client = client.no_proxy();
+            for (host, address) in &self.config.connect_to {
+                client = client.resolve(host, *address);
+            }
+        }
+        client.build()
+    }
+
+    async fn exchange(&self, request: &StsRequest<'_>) -> Result<Reply, StsUnavailable> {
+        let host = request.host.as_str();
+        let url = format!("https://{host}{}", request.target.expose());
+        let cluster_id = HeaderValue::from_str(request.cluster_id.as_str());
+        let cluster_id = cluster_id.map_err(|_| StsUnavailable::Connect)?;
+        let sent = self.client(host)?.get(url).header("x-k8s-aws-id", cluster_id).send().await;
+        let mut response = sent.map_err(|error| fault(&error))?;
+        let json = is_json(response.headers());
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| fault(&error))? {
+            if body.len() + chunk.len() > BODY {
+                return Err(StsUnavailable::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply { status, json, body })
+    }
+}
+
+impl Sts for HttpsSts {
+    async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsFault> {
+        let _place = Place::take(&self.under_way, self.limit.load(Ordering::Relaxed))?;
+        Ok(self.exchange(request).await?)
+    }
+}
+
+impl<S: Sts> Sts for Arc<S> {
+    async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsFault> {
+        (**self).ask(request).await
+    }
+}
+
+/// One of the exchanges under way; given back when dropped, also when the exchange is cancelled.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(under_way: &'a AtomicUsize, limit: usize) -> Result<Self, StsFault> {
+        let place = Self(under_way);
+        if under_way.fetch_add(1, Ordering::Relaxed) < limit {
+            Ok(place)
+        } else {
+            Err(StsFault::Busy)
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn fault(error: &reqwest::Error) -> StsUnavailable {
+    if error.is_timeout() {
+        StsUnavailable::Timeout
+    } else if error.is_connect() {
+        StsUnavailable::Connect
+    } else {
+        StsUnavailable::Broken
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let plain = !headers.contains_key(CONTENT_ENCODING);
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    plain
+        && ["application/json", "application/x-amz-json-1.1"].contains(&&*kind.to_ascii_lowercase())
+}
+
+fn roots_of(path: &Path) -> Result<RootCertStore, SetupError> {
+    let unreadable = |source| SetupError::CaFile { path: path.to_owned(), source };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+        roots.add_parsable_certificates([certificate.map_err(unreadable)?]);
+    }
+    if roots.is_empty() { Err(SetupError::NoRoots(path.to_owned())) } else { Ok(roots) }
+}
+
+/// The system's roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured), or Mozilla's where there
+/// are none, as in an image without a certificate bundle.
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
+}
+
+/// A `GetCallerIdentity` answer has about 500 bytes.
+const BODY: usize = 64 * 1024;
+/// Leaves a second of the default 4 s for the answer.
+const CONNECT: Duration = Duration::from_secs(3);
+/// As many as may be under way by default: fewer, and each burst opens connections anew.
+const IDLE_CONNECTIONS: usize = 64;
+/// Below the idle limits of load balancers, so that a connection is not used as it is being closed.
+const IDLE: Duration = Duration::from_secs(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_given_back_however_it_ends() {
+        let under_way = AtomicUsize::new(0);
+        let first = Place::take(&under_way, 1).unwrap();
+        assert_eq!(Place::take(&under_way, 1).map(|_| ()).unwrap_err(), StsFault::Busy);
+        assert_eq!(under_way.load(Ordering::Relaxed), 1);
+        drop(first);
+        assert_eq!(under_way.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn only_plain_json_counts_as_json() {
+        let headers = |kind: &str, encoding: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, kind.parse().unwrap());
+            encoding.map(|name| headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name)));
+            headers
+        };
+        assert!(is_json(&headers("application/json", None)));
+        assert!(is_json(&headers("Application/JSON; charset=utf-8", None)));
+        assert!(!is_json(&headers("text/html", None)));
+        assert!(!is_json(&headers("text/xml", None)));
+        assert!(!is_json(&headers("application/json", Some("gzip"))));
+        assert!(!is_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_ca_file_without_certificates_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = roots_of(file.path()).unwrap_err();
+        assert!(matches!(error, SetupError::NoRoots(_)), "{error}");
+        let error = roots_of(Path::new("/nonexistent/ca.pem")).unwrap_err();
+        assert!(matches!(error, SetupError::CaFile { .. }), "{error}");
+    }
+}
