@@ -155,7 +155,9 @@ fn dispatch(Cli { global, command: chosen }: Cli, face: Face) -> Result<ExitCode
         Command::Explain(args) => {
             explain::run(&args, &mut out, || settings.rules())?;
         }
-        Command::Config(args) => return config::run(&args, global.config.as_deref(), face, &mut out),
+        Command::Config(args) => {
+            return Ok(config::run(args, face, &mut out)?.into());
+        }
         Command::Demo => {
             let program = std::env::current_exe()?;
             let colour = io::stdout().is_terminal() && environment.var("NO_COLOR").is_none();

@@ -121,6 +121,13 @@ pub(crate) async fn mint(
     Ok(sign(&known(&credentials), &endpoint, cluster_id, clock.now())?)
 }
 
+/// AWS's own configuration for the calls of a server: region and credentials as the official chain
+/// finds them in environment, files and instance metadata.
+pub(crate) async fn ambient() -> aws_config::SdkConfig {
+    let client = http::LazyClient::new(None);
+    aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(client).load().await
+}
+
 /// One run's surroundings.
 struct Job<'a, E, C, P> {
     request: &'a Request,

@@ -2,11 +2,44 @@
 //!
 //! The file is the reference's (YAML, JSON or TOML by its extension, keys in any case) plus our
 //! own keys. This module reads no file and no environment: it is given bytes.
+//!
+//! ```text
+//! bytes --yaml, json, toml--> tree, with places --sections--> settings, or all faults
+//! ```
+//!
+//! Syntax is the libraries'. The tree between them and us keeps scalars as they are written and
+//! knows their places, which typed readers do not offer for all three formats; it is what makes
+//! every message name its line.
+
+mod backends;
+mod client;
+mod document;
+mod fault;
+mod json;
+mod keys;
+mod limits;
+mod mappings;
+mod schema;
+mod section;
+mod server;
+mod toml;
+mod tree;
+mod wrong;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use self::client::{ClientOverrides, ClientSettings, client};
+pub use self::document::Document;
+pub use self::fault::{Checked, Fault, Faults, Warning};
+pub use self::schema::schema;
+pub use self::server::{ServerOverrides, server};
 
 use crate::identity::{AccountId, Partition};
 use crate::mapping::Rules;
@@ -109,3 +142,47 @@ impl Policy {
         self.accept.hosts.partition()
     }
 }
+
+impl Fixed {
+    /// The keys whose change needs a restart, of those in which `other` differs.
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let Self {
+            address,
+            port,
+            hostname,
+            health,
+            state_dir,
+            kubeconfig,
+            kubeconfig_pregenerated,
+            client_ca,
+            sts: StsSettings { connect_to, ca_file, timeout },
+            ec2: Ec2Settings { role_arn, source_arn, qps, burst },
+        } = self;
+        [
+            ("server.address", *address != other.address),
+            ("server.port", *port != other.port),
+            ("server.hostname", *hostname != other.hostname),
+            ("server.healthAddress", *health != other.health),
+            ("server.stateDir", *state_dir != other.state_dir),
+            ("server.generateKubeconfig", *kubeconfig != other.kubeconfig),
+            (
+                "server.kubeconfigPregenerated",
+                *kubeconfig_pregenerated != other.kubeconfig_pregenerated,
+            ),
+            ("server.clientCAFile", *client_ca != other.client_ca),
+            ("server.sts.connectTo", *connect_to != other.sts.connect_to),
+            ("server.sts.caFile", *ca_file != other.sts.ca_file),
+            ("server.sts.timeout", *timeout != other.sts.timeout),
+            ("server.ec2DescribeInstancesRoleARN", *role_arn != other.ec2.role_arn),
+            ("server.sourceARN", *source_arn != other.ec2.source_arn),
+            ("server.ec2DescribeInstancesQps", *qps != other.ec2.qps),
+            ("server.ec2DescribeInstancesBurst", *burst != other.ec2.burst),
+        ]
+        .into_iter()
+        .filter_map(|(key, differs)| differs.then_some(key))
+        .collect()
+    }
+}
+
+/// The most cluster IDs that are accepted at once. A token is tried with each, which costs a call.
+const MOST_CLUSTER_IDS: usize = 8;

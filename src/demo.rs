@@ -77,7 +77,12 @@ pub async fn run(program: &Path, out: &mut impl Write, colour: bool) -> Result<(
     let (unmapped, _) = mint(program, &bob, CLUSTER).await?;
     let (elsewhere, _) = mint(program, &ann, "other-cluster").await?;
     let stale = clock.now().as_secs().saturating_sub(3600);
-    let stale = sign(&ann.credentials, &endpoint, &CLUSTER.parse()?, crate::clock::UnixTime::from_secs(stale))?;
+    let stale = sign(
+        &ann.credentials,
+        &endpoint,
+        &CLUSTER.parse()?,
+        crate::clock::UnixTime::from_secs(stale),
+    )?;
     for (what, token, reason) in [
         ("a role that is not in the mapping file", &unmapped, "identity_not_mapped"),
         ("a token made for another cluster", &elsewhere, "cluster_id_mismatch_or_bad_signature"),
@@ -105,9 +110,15 @@ pub async fn run(program: &Path, out: &mut impl Write, colour: bool) -> Result<(
     let took = began.elapsed();
     let (asked, failed) = load.finish().await;
     if failed > 0 {
-        return Err(format!("{failed} of {asked} reviews failed while the certificate changed").into());
+        return Err(
+            format!("{failed} of {asked} reviews failed while the certificate changed").into()
+        );
     }
-    tell.done("new certificate is served", &format!("{asked} reviews meanwhile, none failed"), took)?;
+    tell.done(
+        "new certificate is served",
+        &format!("{asked} reviews meanwhile, none failed"),
+        took,
+    )?;
 
     let began = Instant::now();
     server.stop().await?;
@@ -118,7 +129,11 @@ pub async fn run(program: &Path, out: &mut impl Write, colour: bool) -> Result<(
 }
 
 /// Runs `iamgate token` as a person's shell would.
-async fn mint(program: &Path, who: &Principal, cluster: &str) -> Result<(Secret, Duration), Failure> {
+async fn mint(
+    program: &Path,
+    who: &Principal,
+    cluster: &str,
+) -> Result<(Secret, Duration), Failure> {
     let began = Instant::now();
     let Credentials { access_key_id, secret_access_key, session_token } = &who.credentials;
     let output = Command::new(program)
@@ -174,7 +189,11 @@ fn ann() -> Result<Principal, Failure> {
 
 fn bob() -> Result<Principal, Failure> {
     principal(
-        ["ASIAIOSFODNN7BEXAMPL", "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY", "IQoJb3JpZ2luX2VjEXAMPLE=="],
+        [
+            "ASIAIOSFODNN7BEXAMPL",
+            "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY",
+            "IQoJb3JpZ2luX2VjEXAMPLE==",
+        ],
         "arn:aws:sts::123456789012:assumed-role/Developer/bob",
         "AROADEVELOPEREXAMPLE:bob",
     )

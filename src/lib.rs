@@ -34,3 +34,4 @@ pub mod server;
 pub mod sts;
 pub mod system;
 pub mod token;
+pub mod trust;

@@ -247,8 +247,7 @@ mod tests {
         };
         let subscriber = Lines::new(format, level, At(1_767_323_045), write);
         tracing::subscriber::with_default(subscriber, log);
-        let text = lines.lock().unwrap().clone();
-        text
+        std::mem::take(&mut lines.lock().unwrap())
     }
 
     fn grant() {

@@ -19,6 +19,7 @@ use prometheus_client::registry::Registry;
 
 use crate::clock::UnixTime;
 use crate::files;
+use crate::review::Outcome;
 
 /// `Content-Type` of [`Metrics::encode`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -34,45 +35,6 @@ const REGIONS_LIMIT: usize = 64;
 const OTHER: &str = "other";
 /// A `/proc/self/status` takes some 1.5 KiB.
 const PROC_STATUS_LIMIT: usize = 16 * 1024;
-
-/// How a review ended: the `result` label.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum ReviewResult {
-    /// The caller is known and mapped.
-    Success,
-    /// The request is not a TokenReview.
-    MalformedRequest,
-    /// The token is not ours, or not good.
-    InvalidToken,
-    /// STS could not be reached or its answer not be read.
-    StsError,
-    /// STS, or this server, has too much to do.
-    StsThrottling,
-    /// The caller is proven and nobody's.
-    UnknownUser,
-}
-
-impl ReviewResult {
-    const ALL: [Self; 6] = [
-        Self::Success,
-        Self::MalformedRequest,
-        Self::InvalidToken,
-        Self::StsError,
-        Self::StsThrottling,
-        Self::UnknownUser,
-    ];
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::MalformedRequest => "malformed_request",
-            Self::InvalidToken => "invalid_token",
-            Self::StsError => "sts_error",
-            Self::StsThrottling => "sts_throttling",
-            Self::UnknownUser => "uknown_user",
-        }
-    }
-}
 
 /// A port of the server: the `port` label.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -154,7 +116,7 @@ impl Metrics {
     }
 
     /// A review ended after `took`.
-    pub fn reviewed(&self, result: ReviewResult, took: Duration) {
+    pub fn reviewed(&self, result: Outcome, took: Duration) {
         self.reviews
             .get_or_create(&[("result", result.label().into())])
             .observe(took.as_secs_f64());
@@ -222,7 +184,7 @@ impl Metrics {
     }
 
     fn register_the_reference_s(&self, registry: &mut Registry) {
-        for result in ReviewResult::ALL {
+        for result in Outcome::ALL {
             drop(self.reviews.get_or_create(&[("result", result.label().into())]));
         }
         registry.register(
@@ -352,7 +314,7 @@ mod tests {
     #[test]
     fn what_happens_is_counted_under_the_reference_s_names() {
         let metrics = metrics();
-        metrics.reviewed(ReviewResult::UnknownUser, Duration::from_millis(700));
+        metrics.reviewed(Outcome::UnknownUser, Duration::from_millis(700));
         metrics.sts_answered(200, "us-east-1");
         metrics.sts_answered(200, "us-east-1");
         metrics.sts_answered(999, "us-east-1");

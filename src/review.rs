@@ -83,6 +83,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every one, in the order of their labels.
+    pub const ALL: [Self; 6] = [
+        Self::InvalidToken,
+        Self::MalformedRequest,
+        Self::StsError,
+        Self::StsThrottling,
+        Self::Success,
+        Self::UnknownUser,
+    ];
+
     /// The value of the label `result` of `authenticate_latency_seconds`.
     pub const fn label(self) -> &'static str {
         match self {

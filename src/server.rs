@@ -10,7 +10,10 @@
 //! first byte.
 
 mod accept;
+mod authenticate;
+mod counted;
 mod drain;
+mod flights;
 mod health;
 mod limits;
 mod routes;
@@ -25,6 +28,8 @@ use bytes::Bytes;
 use http::Response;
 use tokio::net::TcpListener;
 
+pub use self::authenticate::Authenticator;
+pub use self::counted::Counted;
 pub use self::drain::Ended;
 pub use self::health::Health;
 pub use self::limits::Deadlines;

@@ -4,19 +4,17 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::Client;
-use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use rustls::ClientConfig;
 
 use crate::token::{Reply, Sts, StsFault, StsRequest, StsUnavailable};
+use crate::trust::{self, TrustFault};
 
 /// STS over HTTPS, through the environment's proxy where one is set.
 #[derive(Debug)]
@@ -42,32 +40,13 @@ pub struct Config {
     pub limit: usize,
 }
 
-/// Why STS cannot be prepared for.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum SetupError {
-    #[error("cannot read certificates from {}", path.display())]
-    CaFile { path: PathBuf, source: rustls_pki_types::pem::Error },
-    #[error("{} holds no certificate that can be trusted", .0.display())]
-    NoRoots(PathBuf),
-    #[error("TLS cannot be set up")]
-    Tls(#[from] rustls::Error),
-}
-
 impl HttpsSts {
     /// Loads the roots; connects to nobody.
     ///
     /// # Errors
     /// `ca_file` cannot be read or holds no certificate.
-    pub fn new(config: Config) -> Result<Self, SetupError> {
-        let roots = match &config.ca_file {
-            Some(path) => roots_of(path)?,
-            None => system_roots(),
-        };
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    pub fn new(config: Config) -> Result<Self, TrustFault> {
+        let tls = trust::client(config.ca_file.as_deref())?;
         let limit = AtomicUsize::new(config.limit);
         Ok(Self {
             config,
@@ -189,26 +168,6 @@ fn is_json(headers: &HeaderMap) -> bool {
         && ["application/json", "application/x-amz-json-1.1"].contains(&&*kind.to_ascii_lowercase())
 }
 
-fn roots_of(path: &Path) -> Result<RootCertStore, SetupError> {
-    let unreadable = |source| SetupError::CaFile { path: path.to_owned(), source };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-        roots.add_parsable_certificates([certificate.map_err(unreadable)?]);
-    }
-    if roots.is_empty() { Err(SetupError::NoRoots(path.to_owned())) } else { Ok(roots) }
-}
-
-/// The system's roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured), or Mozilla's where there
-/// are none, as in an image without a certificate bundle.
-fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    roots
-}
-
 /// A `GetCallerIdentity` answer has about 500 bytes.
 const BODY: usize = 64 * 1024;
 /// Leaves a second of the default 4 s for the answer.
@@ -246,14 +205,5 @@ mod tests {
         assert!(!is_json(&headers("text/xml", None)));
         assert!(!is_json(&headers("application/json", Some("gzip"))));
         assert!(!is_json(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn a_ca_file_without_certificates_is_named() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let error = roots_of(file.path()).unwrap_err();
-        assert!(matches!(error, SetupError::NoRoots(_)), "{error}");
-        let error = roots_of(Path::new("/nonexistent/ca.pem")).unwrap_err();
-        assert!(matches!(error, SetupError::CaFile { .. }), "{error}");
     }
 }

@@ -3,7 +3,6 @@
 //! Offline: neither AWS nor a cluster is asked, and no token is read.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -16,9 +15,6 @@ use crate::outcome::Failure;
 pub(crate) struct ExplainArgs {
     /// The principal: a role, an assumed role, a user, a federated user or an account's root
     arn: String,
-    /// The configuration file with the mappings
-    #[arg(long, short, default_value = "/etc/aws-iam-authenticator/config.yaml")]
-    config: PathBuf,
     /// The session's name, for templates [default: the one in the ARN]
     #[arg(long)]
     session_name: Option<String>,
@@ -42,10 +38,10 @@ pub(crate) enum Output {
 pub(crate) fn run(
     args: &ExplainArgs,
     out: &mut impl Write,
-    load: impl FnOnce(&Path) -> Result<Rules, Failure>,
+    load: impl FnOnce() -> Result<Rules, Failure>,
 ) -> Result<(), Failure> {
     let question = Question::of(&args.arn, args.session_name.as_deref())?;
-    let rules = load(&args.config)?;
+    let rules = load()?;
     let answer = explain(&rules, &question.identity);
     let notes = question.notes(&answer, &rules);
     match args.output {
@@ -319,10 +315,7 @@ mod tests {
     fn answer(line: &[&str]) -> Result<String, String> {
         let line = Line::try_parse_from([&["explain"], line].concat()).unwrap();
         let mut out = Vec::new();
-        let load = |path: &Path| {
-            assert_eq!(path, Path::new("/etc/aws-iam-authenticator/config.yaml"));
-            Ok(rules())
-        };
+        let load = || Ok(rules());
         run(&line.args, &mut out, load).map_err(|failure| failure.to_string())?;
         Ok(String::from_utf8(out).unwrap())
     }

@@ -54,7 +54,9 @@ mod tests {
 
     #[test]
     fn booleans_are_read_as_go_reads_them() {
-        for (text, value) in [("true", true), ("T", true), ("1", true), ("False", false), ("0", false)] {
+        for (text, value) in
+            [("true", true), ("T", true), ("1", true), ("False", false), ("0", false)]
+        {
             assert_eq!(boolean(text), Ok(value), "{text}");
         }
         for text in ["yes", "on", "", "tRUE"] {
@@ -81,6 +83,9 @@ mod tests {
         let fault = |text: &str| text.parse::<Gates>().unwrap_err();
         assert_eq!(fault("Foo=true"), "unrecognized feature gate: Foo");
         assert_eq!(fault("SSORoleMatch"), "missing bool value for SSORoleMatch");
-        assert_eq!(fault("SSORoleMatch=maybe"), "invalid value of SSORoleMatch=maybe, expected true or false");
+        assert_eq!(
+            fault("SSORoleMatch=maybe"),
+            "invalid value of SSORoleMatch=maybe, expected true or false"
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! `iamgate server`: wires configuration, certificate, STS, reload and the listeners together.
 
+mod nodes;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,18 +11,21 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
+use self::nodes::Nodes;
 use super::flags::boolean;
 use super::settings::{self, Settings};
 use super::version::VERSION;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Document, Faults, Fixed, Policy, ServerOverrides, ServerSettings};
-use crate::ec2;
 use crate::face::Face;
 use crate::keypair::{self, KeyPair, Names, WebhookUrl};
 use crate::metrics::{self, Metrics};
 use crate::outcome::Failure;
 use crate::reload::{self, Live, Reload, Reloader, Report, Watch, WatchOptions};
-use crate::server::{self, Authenticator, Certificate, Counted, Health, Parts};
+use crate::server::{
+    self, Authenticator, Certificate, CertificateFault, Counted, Deadlines, Ended, Health,
+    LimitsNow, Parts, Renewal,
+};
 use crate::sts::{self, HttpsSts};
 use crate::token::Verifier;
 
@@ -71,7 +76,7 @@ pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Fail
     let over = settings.server_overrides(&args);
     let face = settings.face();
     let metrics = Arc::new(Metrics::new(clock.now(), metrics::resident_memory));
-    let health = Arc::new(Health::new());
+    let health = Arc::new(Health::default());
 
     let started = Arc::new(OnceLock::new());
     let file = settings.server_file();
@@ -81,9 +86,9 @@ pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Fail
 
     let names = Names::new(fixed.address, &fixed.hostname)?;
     let (pair, origin) = KeyPair::load_or_create(&fixed.state_dir, &names, clock.now())?;
-    info!(certificate = %pair.certificate_path().display(), origin = ?origin, "certificate");
+    info!(certPath = %pair.certificate_path().display(), ?origin, "loaded keypair");
     metrics.certificate_expires(pair.not_after());
-    let certificate = Arc::new(Certificate::new(&pair));
+    let certificate = Arc::new(Certificate::load(&fixed.state_dir, fixed.client_ca.as_deref())?);
 
     let listener = listen(SocketAddr::new(fixed.address, fixed.port)).await?;
     let address = listener.local_addr()?;
@@ -93,28 +98,28 @@ pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Fail
             info!(kubeconfigPath = %fixed.kubeconfig.display(), "writing webhook kubeconfig file");
         }
     }
-    let health_listener = match TcpListener::bind(fixed.health).await {
-        Ok(listener) => {
-            info!("health listening on {}", listener.local_addr()?);
-            Some(listener)
-        }
-        Err(fault) => {
-            error!(address = %fixed.health, error = %fault, "healthz server exited");
-            None
-        }
-    };
+    let health_port = server::bind_health(fixed.health).await;
+    if let Some(listener) = &health_port {
+        info!("health listening on {}", listener.local_addr()?);
+    }
 
     let sts = HttpsSts::new(sts::Config {
         connect_to: fixed.sts.connect_to.clone(),
         ca_file: fixed.sts.ca_file.clone(),
         timeout: fixed.sts.timeout,
-        limit: policy.get().map_or(config::Limits::default().sts_in_flight, |p| p.limits.sts_in_flight),
+        limit: policy
+            .get()
+            .map_or(config::Limits::default().sts_in_flight, |p| p.limits.sts_in_flight),
     })?;
     let sts = Arc::new(sts);
     let counted = Counted::new(Arc::clone(&sts), Arc::clone(&metrics));
-    let dns = ec2::Names::new(&fixed.ec2, Arc::clone(&metrics));
-    let authenticator =
-        Authenticator::new(Verifier::new(counted, clock), dns, policy.clone(), Arc::clone(&metrics));
+    let nodes = Nodes::new(fixed.ec2.clone(), Arc::clone(&metrics))?;
+    let authenticator = Authenticator::new(
+        Verifier::new(counted, clock),
+        nodes,
+        policy.clone(),
+        Arc::clone(&metrics),
+    );
 
     info!("listening on {address}");
     info!(
@@ -124,18 +129,24 @@ pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Fail
     );
     let parts = Parts {
         tls: listener,
-        health: health_listener,
+        health_port,
         certificate: Arc::clone(&certificate),
-        client_ca: fixed.client_ca.clone(),
         authenticate: Arc::new(authenticator),
         metrics: Arc::clone(&metrics),
-        status: Arc::clone(&health),
-        policy: policy.clone(),
+        health: Arc::clone(&health),
+        limits: limits_of(policy.clone()),
+        deadlines: Deadlines::default(),
         face,
     };
     let reloads = Reloads { policy, reloader, sts, certificate, metrics, health, fixed };
     tokio::select! {
-        ended = server::serve(parts, ending()) => Ok(ended?),
+        ended = server::serve(parts, ending()) => {
+            match ended {
+                Ended::Clean => info!("stopped"),
+                Ended::Cut(connections) => warn!(connections, "stopped; some were cut off"),
+            }
+            Ok(())
+        }
         never = reloads.follow(file) => match never? {},
     }
 }
@@ -157,9 +168,10 @@ fn first_policy(
         return Ok((reloader, fixed));
     };
     let (name, flags, first) = (file.to_owned(), over.clone(), Arc::clone(started));
-    let reloader = Reloader::new(move |bytes: &[u8]| {
+    let reloader: Reloader<Policy, Faults> = Reloader::new(move |bytes: &[u8]| {
         let document = Document::read(bytes, &name)?;
-        let ServerSettings { fixed, policy } = checked(config::server(Some(&document), &flags, face)?);
+        let ServerSettings { fixed, policy } =
+            checked(config::server(Some(&document), &flags, face)?);
         let running = first.get_or_init(|| fixed.clone());
         for key in running.differences(&fixed) {
             warn!(key, "this change takes effect after a restart");
@@ -175,7 +187,10 @@ fn first_policy(
                 return Ok((reloader, fixed));
             }
         },
-        Err(fault) => format!("Can't read configuration file {:?}: {fault}", file.display().to_string()).into(),
+        Err(fault) => {
+            format!("Can't read configuration file {:?}: {fault}", file.display().to_string())
+                .into()
+        }
     };
     if face == Face::Reference {
         return Err(fault);
@@ -184,7 +199,7 @@ fn first_policy(
     let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim()).to_owned();
     error!(error = %text, "the configuration cannot be used; waiting for its repair");
     metrics.config_reloaded(false, SystemClock.now());
-    health.config_missing(text);
+    health.config_missing(&text);
     // The settings that take a restart come from flags and defaults for now.
     let placeholder = over.cluster_id.clone().or_else(|| Some("unknown".to_owned()));
     let over = ServerOverrides { cluster_id: placeholder, ..over };
@@ -253,18 +268,22 @@ impl Reloads {
             }
             std::future::pending().await
         };
-        let dir = state.clone();
         // The files' bytes only tell that something changed; the pair is read and checked as one.
-        let reloader = Reloader::new(move |_: &[u8]| KeyPair::load(&dir).map(Loaded));
-        let reloader = Arc::new(reloader);
-        let loaded = reloader.live();
+        let (certificate, metrics) = (self.certificate.clone(), self.metrics.clone());
+        let pairs = Reloader::new(move |_: &[u8]| match certificate.reload()? {
+            Renewal::Same => Ok(()),
+            Renewal::Replaced => {
+                let expires = certificate.not_after();
+                metrics.certificate_expires(expires);
+                info!(expires = %expires.rfc3339(), "certificate reloaded");
+                Ok(())
+            }
+        });
         tokio::select! {
             never = reload::follow(config, CONFIG_LIMIT, Arc::clone(&self.reloader), |report| {
                 self.config_report(report);
             }) => match never {},
-            never = reload::follow(pair, PEM_LIMIT, reloader, |report| {
-                self.pair_report(report, &loaded);
-            }) => match never {},
+            never = reload::follow(pair, PEM_LIMIT, Arc::new(pairs), pair_report) => match never {},
             never = hangups => never,
         }
     }
@@ -293,39 +312,29 @@ impl Reloads {
             None => self.health.config_loaded(),
             Some(fault) if self.policy.get().is_some() => {
                 error!(error = %fault.trim(), "configuration not reloaded; the last good one stays");
-                self.health.config_kept(fault);
+                self.health.config_kept(&fault);
             }
             Some(fault) => {
                 error!(error = %fault.trim(), "the configuration cannot be used; waiting for its repair");
-                self.health.config_missing(fault);
+                self.health.config_missing(&fault);
             }
-        }
-    }
-
-    fn pair_report(&self, report: Report<keypair::KeyPairFault>, loaded: &Live<Loaded>) {
-        match report {
-            Report::Replaced => {
-                if let Some(pair) = loaded.get() {
-                    self.certificate.replace(&pair.0);
-                    self.metrics.certificate_expires(pair.0.not_after());
-                    info!(expires = %pair.0.not_after().rfc3339(), "certificate loaded");
-                }
-            }
-            Report::Same | Report::Sight(_) => {}
-            Report::Kept(fault) => warn!(error = %fault, "certificate not reloaded; the old one stays"),
-            Report::Unread(fault) => warn!(error = %fault, "certificate not reloaded; the old one stays"),
-            Report::Crashed => warn!("certificate not reloaded; the old one stays"),
         }
     }
 }
 
-/// A pair is another one when its certificate is.
-struct Loaded(KeyPair);
+fn pair_report(report: Report<CertificateFault>) {
+    let fault = match report {
+        Report::Replaced | Report::Same | Report::Sight(_) => return,
+        Report::Kept(fault) => fault.to_string(),
+        Report::Unread(unread) => unread.to_string(),
+        Report::Crashed => "reading it failed in an unforeseen way".to_owned(),
+    };
+    warn!(error = fault, "certificate not reloaded; the old one stays");
+}
 
-impl PartialEq for Loaded {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.leaf_pem() == other.0.leaf_pem()
-    }
+/// The limits of the policy in force.
+fn limits_of(policy: Live<Policy>) -> LimitsNow {
+    Arc::new(move || policy.get().map_or_else(Default::default, |policy| policy.limits))
 }
 
 const CONFIG_LIMIT: u64 = Document::MAX_LEN as u64;

@@ -9,7 +9,8 @@ use super::token::TokenArgs;
 use super::verify::VerifyArgs;
 use crate::client::Request;
 use crate::config::{
-    self, Checked, ClientOverrides, ClientSettings, Document, ServerOverrides, ServerSettings, Warning,
+    self, Checked, ClientOverrides, ClientSettings, Document, ServerOverrides, ServerSettings,
+    Warning,
 };
 use crate::face::Face;
 use crate::files;
@@ -34,7 +35,8 @@ impl Settings {
         Self {
             face,
             config: global.config.clone(),
-            cluster_id: cluster_id.or_else(|| environment.var("KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID")),
+            cluster_id: cluster_id
+                .or_else(|| environment.var("KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID")),
             role: environment.var("DEFAULT_ROLE"),
             sso_gate: Gates::sso(&global.feature_gates),
         }
@@ -112,8 +114,7 @@ impl Settings {
 
     /// The rules of the server's file, as `server` would read them.
     pub(crate) fn rules(&self) -> Result<Rules, Failure> {
-        let file = self.config.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));
-        let document = document(&file)?;
+        let document = document(self.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG)))?;
         let over = ServerOverrides {
             cluster_id: self.cluster_id.clone(),
             sso_gate: self.sso_gate,
@@ -133,8 +134,9 @@ impl Settings {
 }
 
 fn document(file: &Path) -> Result<Document, Failure> {
-    let bytes = files::read_capped(file, Document::MAX_LEN)
-        .map_err(|error| format!("Can't read configuration file {:?}: {error}", file.display().to_string()))?;
+    let bytes = files::read_capped(file, Document::MAX_LEN).map_err(|error| {
+        format!("Can't read configuration file {:?}: {error}", file.display().to_string())
+    })?;
     Ok(Document::read(&bytes, file)?)
 }
 

@@ -18,9 +18,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+
+use crate::trust;
 
 /// A client whose expensive half is built on first use. Clones share it.
 #[derive(Clone, Debug)]
@@ -41,12 +40,8 @@ impl fmt::Debug for Halves {
 
 /// Why there is no client.
 #[derive(Clone, Debug, thiserror::Error)]
-enum ClientFault {
-    #[error("the CA bundle {path:?} holds no readable PEM certificates: {why}")]
-    Bundle { path: Box<Path>, why: Box<str> },
-    #[error("the TLS client cannot be built: {0}")]
-    Tls(Box<str>),
-}
+#[error("the TLS client cannot be built: {0}")]
+struct ClientFault(Box<str>);
 
 impl LazyClient {
     /// `ca_bundle` (`AWS_CA_BUNDLE`, or `ca_bundle` of the profile) replaces the system's roots.
@@ -126,52 +121,31 @@ fn from_reqwest(error: reqwest::Error) -> ConnectorError {
 }
 
 fn plain() -> Result<reqwest::Client, ClientFault> {
-    built(reqwest::Client::builder().no_proxy(), RootCertStore::empty())
+    built(reqwest::Client::builder().no_proxy())
 }
 
 /// Proxies come from `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case.
 fn secure(ca_bundle: Option<&Path>) -> Result<reqwest::Client, ClientFault> {
     #[cfg(test)]
     BUILT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    built(reqwest::Client::builder().https_only(true), roots(ca_bundle)?)
+    let tls = trust::client(ca_bundle).map_err(|fault| ClientFault(told(&fault)))?;
+    built(reqwest::Client::builder().https_only(true).tls_backend_preconfigured(tls))
 }
 
-fn built(
-    builder: reqwest::ClientBuilder,
-    roots: RootCertStore,
-) -> Result<reqwest::Client, ClientFault> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|fault| ClientFault::Tls(fault.to_string().into()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+fn built(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, ClientFault> {
     builder
-        .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)
         .build()
-        .map_err(|fault| ClientFault::Tls(fault.to_string().into()))
+        .map_err(|fault| ClientFault(told(&fault)))
 }
 
-/// The bundle alone where there is one; else the system's roots (`SSL_CERT_FILE` and
-/// `SSL_CERT_DIR` are honoured); else, on a machine that has none, Mozilla's as compiled in.
-fn roots(ca_bundle: Option<&Path>) -> Result<RootCertStore, ClientFault> {
-    let mut store = RootCertStore::empty();
-    if let Some(path) = ca_bundle {
-        let unread = |why: String| ClientFault::Bundle { path: path.into(), why: why.into() };
-        let certificates = CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|fault| unread(fault.to_string()))?;
-        let (added, _) = store.add_parsable_certificates(certificates);
-        return if added == 0 { Err(unread("there are none".to_owned())) } else { Ok(store) };
+fn told(fault: &dyn std::error::Error) -> Box<str> {
+    match fault.source() {
+        Some(cause) => format!("{fault}: {cause}").into(),
+        None => fault.to_string().into(),
     }
-    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if store.is_empty() {
-        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    Ok(store)
 }
 
 /// Name look-up, TCP and TLS together; what AWS SDKs give, about.

@@ -72,7 +72,11 @@ impl Reviewer {
     }
 
     /// Asks again and again until the answer is a grant; the time since `began`.
-    pub(super) async fn until_granted(&self, token: &Secret, began: Instant) -> Result<Duration, Failure> {
+    pub(super) async fn until_granted(
+        &self,
+        token: &Secret,
+        began: Instant,
+    ) -> Result<Duration, Failure> {
         while began.elapsed() < PATIENCE {
             if let (Answer::Granted { .. }, _) = self.ask(token).await? {
                 return Ok(began.elapsed());
@@ -112,7 +116,8 @@ impl Reviewer {
             let (reviewer, token, counts) = (self.clone(), token.clone(), Arc::clone(&counts));
             tokio::spawn(async move {
                 while !counts.stop.load(Ordering::Relaxed) {
-                    let granted = matches!(reviewer.ask(&token).await, Ok((Answer::Granted { .. }, _)));
+                    let granted =
+                        matches!(reviewer.ask(&token).await, Ok((Answer::Granted { .. }, _)));
                     counts.asked.fetch_add(1, Ordering::Relaxed);
                     counts.failed.fetch_add(usize::from(!granted), Ordering::Relaxed);
                 }

@@ -46,7 +46,11 @@ impl Server {
         let pid = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         kill_process(pid.ok_or("the server has ended already")?, Signal::TERM)?;
         let status = timeout(STOP, self.child.wait()).await??;
-        if status.success() { Ok(()) } else { Err(format!("the server ended with {status}").into()) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("the server ended with {status}").into())
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, HOST};
+use http::header::{CONTENT_TYPE, HOST, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -154,13 +154,18 @@ mod tests {
         StandIn { endpoint, principals: vec![Principal { credentials, arn, user_id: "AIDA" }] }
     }
 
-    fn judge(spoil: impl Fn(String) -> String, cluster_id: &str, later: u64) -> Result<(), &'static str> {
+    fn judge(
+        spoil: impl Fn(String) -> String,
+        cluster_id: &str,
+        later: u64,
+    ) -> Result<(), &'static str> {
         let stand_in = stand_in();
         let signed_at = UnixTime::from_secs(1_767_323_045);
         let of = "test-cluster".parse().unwrap();
         let credentials = &stand_in.principals[0].credentials;
         let token = sign(credentials, &stand_in.endpoint, &of, signed_at).unwrap();
-        let url = URL_SAFE_NO_PAD.decode(token.text.expose().strip_prefix(PREFIX).unwrap()).unwrap();
+        let url =
+            URL_SAFE_NO_PAD.decode(token.text.expose().strip_prefix(PREFIX).unwrap()).unwrap();
         let url = spoil(String::from_utf8(url).unwrap());
         let target = url.strip_prefix("https://sts.us-west-2.amazonaws.com").unwrap();
         let request = Request::get(target)

@@ -50,7 +50,9 @@ impl<'a, W: Write> Tell<'a, W> {
 
 fn time(took: Duration) -> String {
     match took.as_micros() {
-        micros @ 0..10_000 => format!("{:.1} ms", Duration::from_micros(micros as u64).as_secs_f64() * 1e3),
+        micros @ 0..10_000 => {
+            format!("{:.1} ms", Duration::from_micros(micros as u64).as_secs_f64() * 1e3)
+        }
         micros @ 10_000..1_000_000 => format!("{} ms", micros / 1000),
         _ => format!("{:.1} s", took.as_secs_f64()),
     }

@@ -44,6 +44,7 @@ pub(super) async fn run<A: Authenticate>(
         authenticate: parts.authenticate,
         metrics: Arc::clone(&metrics),
         health: parts.health,
+        certificate: Arc::clone(&certificate),
         limits: Arc::clone(&limits),
         deadlines,
         bodies: Bodies::new(),
@@ -101,17 +102,23 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 drop(stream.set_nodelay(true));
                 return (stream, client);
             }
-            Err(error) => match error.kind() {
-                io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionRefused => {}
-                _ => {
-                    tracing::error!(%error, "could not accept a connection");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            Err(error) if is_the_peer_s(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "could not accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
+}
+
+/// The peer went away while it waited; accept(2) tells that as an error of its own.
+fn is_the_peer_s(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
 }
 
 async fn accept_some(listener: Option<&TcpListener>) -> (TcpStream, SocketAddr) {

@@ -11,12 +11,13 @@ use http::{Response, StatusCode};
 use ring::digest::{SHA256, digest};
 use tracing::{debug, info, warn};
 
+use super::Authenticate;
 use super::flights::Flights;
 use crate::clock::Clock;
 use crate::config::Policy;
-use crate::ec2::{Ec2Fault, PrivateDns};
+use crate::ec2::{Ec2Fault, Meaning, PrivateDns};
 use crate::identity::Identity;
-use crate::mapping::{Found, RenderFault, RuleKind, User};
+use crate::mapping::{Found, InstanceId, RenderFault, User};
 use crate::metrics::Metrics;
 use crate::reload::Live;
 use crate::review::{self, Grant, Outcome, Question, Told, Version};
@@ -51,12 +52,16 @@ where
     D: PrivateDns,
 {
     /// Answers by `policy`, which may change between two reviews and never within one.
-    pub fn new(verifier: Verifier<S, C>, dns: D, policy: Live<Policy>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        verifier: Verifier<S, C>,
+        dns: D,
+        policy: Live<Policy>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self { verifier: Arc::new(verifier), dns, policy, metrics, flights: Flights::new() }
     }
 
-    /// Answers one request body.
-    pub async fn answer(&self, body: Bytes, client: SocketAddr) -> Response<Bytes> {
+    async fn answer(&self, body: Bytes, client: SocketAddr) -> Response<Bytes> {
         let began = Instant::now();
         let (outcome, response) = match Question::read(&body) {
             Ok(question) => {
@@ -107,7 +112,11 @@ where
         }
     }
 
-    async fn prove(&self, question: &Question, policy: &Arc<Policy>) -> Result<Arc<Caller>, Refusal> {
+    async fn prove(
+        &self,
+        question: &Question,
+        policy: &Arc<Policy>,
+    ) -> Result<Arc<Caller>, Refusal> {
         let fresh = self.verifier.admit(question.token(), &policy.accept)?;
         let key = (sha256(question.token().expose().as_bytes()), Arc::as_ptr(policy).addr());
         let region = fresh.host().region_label().to_owned();
@@ -128,14 +137,29 @@ where
 
     async fn user(&self, identity: &Identity, policy: &Policy) -> Result<User, No> {
         let found: Found<'_> = policy.rules.find(identity).map_err(|_| No::NotMapped)?;
-        if found.kind == RuleKind::MapAccounts {
-            return Ok(User { name: identity.arn.canonical(), groups: Vec::new() });
-        }
         let name = match found.needs_private_dns() {
-            true => Some(self.dns.name(identity).await.map_err(No::Ec2)?),
+            true => Some(self.private_dns(identity).await?),
             false => None,
         };
         found.render(identity, name.as_deref()).map_err(No::Render)
+    }
+
+    /// The session name of an instance's role is the instance's id; no other has a DNS name.
+    async fn private_dns(&self, identity: &Identity) -> Result<Box<str>, No> {
+        let instance: InstanceId =
+            identity.session_name.parse().map_err(|_| No::Render(RenderFault::NotAnInstance))?;
+        self.dns.lookup(&instance, identity.account).await.map_err(No::Ec2)
+    }
+}
+
+impl<S, C, D> Authenticate for Authenticator<S, C, D>
+where
+    S: Sts + 'static,
+    C: Clock + 'static,
+    D: PrivateDns + 'static,
+{
+    async fn review(&self, body: Bytes, client: SocketAddr) -> Response<Bytes> {
+        self.answer(body, client).await
     }
 }
 
@@ -183,7 +207,14 @@ fn refuse(
         No::Render(fault) => {
             (Outcome::UnknownUser, Told::Denied("username_not_allowed"), fault.to_string())
         }
-        No::Ec2(fault) => (Outcome::UnknownUser, ec2_told(fault), fault.to_string()),
+        No::Ec2(fault) => {
+            let told = match fault.meaning() {
+                Meaning::Denied => Told::Denied("instance_not_accepted"),
+                Meaning::Throttled => Told::TooMany("EC2 is asked too much"),
+                Meaning::Undecided => Told::Unavailable("EC2 cannot be asked"),
+            };
+            (Outcome::UnknownUser, told, fault.to_string())
+        }
     };
     match told {
         // Other authenticators' tokens come by here too; they are no event.

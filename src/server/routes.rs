@@ -16,9 +16,10 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use super::limits::{Bodies, Share};
-use super::{Authenticate, Deadlines, Health, LimitsNow};
+use super::{Authenticate, Certificate, Deadlines, Health, LimitsNow};
 use crate::face::Face;
-use crate::metrics::{self, Metrics, ReviewResult};
+use crate::metrics::{self, Metrics};
+use crate::review::Outcome;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -27,6 +28,7 @@ pub(super) struct Routes<A> {
     pub(super) authenticate: Arc<A>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
+    pub(super) certificate: Arc<Certificate>,
     pub(super) limits: LimitsNow,
     pub(super) deadlines: Deadlines,
     pub(super) bodies: Bodies,
@@ -45,8 +47,10 @@ impl<F, Error> Answers<Error> for F where
 
 /// The webhook's port: reviews, health and metrics. The peer's address is an extension of the
 /// request.
-pub(super) fn webhook<A: Authenticate>(routes: Arc<Routes<A>>) -> impl Answers<Infallible> {
-    let status = status(Arc::clone(&routes.metrics), Arc::clone(&routes.health));
+pub(super) fn webhook<A: Authenticate>(
+    routes: Arc<Routes<A>>,
+) -> impl Answers<Infallible> + use<A> {
+    let status = status(&routes);
     let reviews = exact("/authenticate")
         .and(warp::method())
         .and(warp::ext::get::<SocketAddr>())
@@ -61,8 +65,11 @@ pub(super) fn webhook<A: Authenticate>(routes: Arc<Routes<A>>) -> impl Answers<I
 
 /// The plain port: health and metrics. Under the reference's name every other path is healthy too,
 /// as probes in the wild expect.
-pub(super) fn health<A: Authenticate>(routes: &Routes<A>, face: Face) -> impl Answers<Infallible> {
-    status(Arc::clone(&routes.metrics), Arc::clone(&routes.health))
+pub(super) fn health<A: Authenticate>(
+    routes: &Routes<A>,
+    face: Face,
+) -> impl Answers<Infallible> + use<A> {
+    status(routes)
         .or(warp::any().map(move || match face {
             Face::Own => not_found(),
             Face::Reference => plain(StatusCode::OK, "ok"),
@@ -70,8 +77,12 @@ pub(super) fn health<A: Authenticate>(routes: &Routes<A>, face: Face) -> impl An
         .unify()
 }
 
-fn status(metrics: Arc<Metrics>, health: Arc<Health>) -> impl Answers<Rejection> {
+fn status<A>(routes: &Routes<A>) -> impl Answers<Rejection> + use<A> {
+    let metrics = Arc::clone(&routes.metrics);
+    let health = Arc::clone(&routes.health);
+    let certificate = Arc::clone(&routes.certificate);
     let scrape = move || {
+        metrics.certificate_expires(certificate.not_after());
         let mut response = Response::new(metrics.encode().into());
         response
             .headers_mut()
@@ -122,7 +133,7 @@ impl<A: Authenticate> Routes<A> {
         let started = Instant::now();
         if method != Method::POST {
             tracing::error!(path = "/authenticate", %client, %method, "unexpected request method");
-            self.metrics.reviewed(ReviewResult::MalformedRequest, started.elapsed());
+            self.metrics.reviewed(Outcome::MalformedRequest, started.elapsed());
             return plain(StatusCode::METHOD_NOT_ALLOWED, "expected POST\n");
         }
         let limit = (self.limits)().body;
@@ -141,7 +152,7 @@ impl<A: Authenticate> Routes<A> {
             }
             Err(_) => {
                 tracing::error!(path = "/authenticate", %client, "a review took too long");
-                self.metrics.reviewed(ReviewResult::StsError, started.elapsed());
+                self.metrics.reviewed(Outcome::StsError, started.elapsed());
                 plain(StatusCode::GATEWAY_TIMEOUT, "no decision in time\n")
             }
         }
@@ -158,22 +169,20 @@ impl<A: Authenticate> Routes<A> {
             BodyFault::TooLong => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "expected a smaller request body\n",
-                ReviewResult::MalformedRequest,
+                Outcome::MalformedRequest,
             ),
             BodyFault::Slow => (
                 StatusCode::REQUEST_TIMEOUT,
                 "expected the request body in time\n",
-                ReviewResult::MalformedRequest,
+                Outcome::MalformedRequest,
             ),
-            BodyFault::Broken => (
-                StatusCode::BAD_REQUEST,
-                "expected a request body\n",
-                ReviewResult::MalformedRequest,
-            ),
+            BodyFault::Broken => {
+                (StatusCode::BAD_REQUEST, "expected a request body\n", Outcome::MalformedRequest)
+            }
             BodyFault::Full => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many requests under way\n",
-                ReviewResult::StsThrottling,
+                Outcome::StsThrottling,
             ),
         };
         tracing::warn!(
