@@ -7,6 +7,7 @@ mod explain;
 mod index;
 mod instance;
 mod pattern;
+mod rule;
 mod rules;
 mod sso;
 mod template;

@@ -31,6 +31,18 @@ pub fn client(ca_file: Option<&Path>) -> Result<ClientConfig, TrustFault> {
         Some(path) => only(path)?,
         None => system(),
     };
+    trusting(roots)
+}
+
+/// For a client that speaks plain HTTP alone: it trusts nobody, and costs nothing to make.
+///
+/// # Errors
+/// TLS cannot be set up.
+pub fn nobody() -> Result<ClientConfig, TrustFault> {
+    trusting(RootCertStore::empty())
+}
+
+fn trusting(roots: RootCertStore) -> Result<ClientConfig, TrustFault> {
     Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)

@@ -19,7 +19,9 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 
-use crate::trust;
+use rustls::ClientConfig;
+
+use crate::trust::{self, TrustFault};
 
 /// A client whose expensive half is built on first use. Clones share it.
 #[derive(Clone, Debug)]
@@ -121,19 +123,23 @@ fn from_reqwest(error: reqwest::Error) -> ConnectorError {
 }
 
 fn plain() -> Result<reqwest::Client, ClientFault> {
-    built(reqwest::Client::builder().no_proxy())
+    built(reqwest::Client::builder().no_proxy(), trust::nobody())
 }
 
 /// Proxies come from `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case.
 fn secure(ca_bundle: Option<&Path>) -> Result<reqwest::Client, ClientFault> {
     #[cfg(test)]
     BUILT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let tls = trust::client(ca_bundle).map_err(|fault| ClientFault(told(&fault)))?;
-    built(reqwest::Client::builder().https_only(true).tls_backend_preconfigured(tls))
+    built(reqwest::Client::builder().https_only(true), trust::client(ca_bundle))
 }
 
-fn built(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, ClientFault> {
+fn built(
+    builder: reqwest::ClientBuilder,
+    tls: Result<ClientConfig, TrustFault>,
+) -> Result<reqwest::Client, ClientFault> {
+    let tls = tls.map_err(|fault| ClientFault(told(&fault)))?;
     builder
+        .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)

@@ -1,5 +1,6 @@
+use super::rule::Rule;
 use super::rules::{Asked, By, Sso};
-use super::{ArnPattern, Mapping, RenderFault, RuleKind, Rules, SsoRole, User, Who, sso};
+use super::{ArnPattern, RenderFault, RuleKind, Rules, SsoRole, User, Who, sso};
 use crate::identity::{AccountId, Arn, Identity, Partition, Principal};
 use std::num::NonZeroU32;
 
@@ -130,8 +131,8 @@ pub fn explain(rules: &Rules, identity: &Identity) -> Explanation {
     let winner = found.map(|found| {
         let asks_ec2 = found.needs_private_dns();
         Winner {
-            place: match (found.mapping, found.hit) {
-                (Some(mapping), Some(hit)) => Place::of(found.kind, hit.position, mapping),
+            place: match (found.rule, found.hit) {
+                (Some(rule), Some(hit)) => Place::of(found.kind, hit.position, rule),
                 (None, _) | (_, None) => Place::account(identity.account),
             },
             reason: found.hit.map_or(Reason::Account, |hit| hit.by.into()),
@@ -142,18 +143,19 @@ pub fn explain(rules: &Rules, identity: &Identity) -> Explanation {
     let mut near_misses = Vec::new();
     for kind in [RuleKind::MapRoles, RuleKind::MapUsers] {
         for (position, entry) in rules.entries(kind).iter().enumerate() {
+            let Some(who) = entry.who() else { continue };
             let place = Place::of(kind, position, entry);
             if winner.as_ref().is_some_and(|winner| winner.place == place) {
                 continue;
             }
-            let likeness = match entry.fits(&asked, rules.sso()) {
+            let likeness = match who.fits(&asked, rules.sso()) {
                 Some(by) => Some(match &winner {
                     Some(winner) if winner.reason == by.into() && kind == winner.place.kind => {
                         twin(by)
                     }
                     Some(_) | None => Likeness::LaterInOrder,
                 }),
-                None => likeness(entry, &asked, &identity.arn, rules.sso()),
+                None => likeness(&who, &asked, &identity.arn, rules.sso()),
             };
             near_misses.extend(likeness.map(|likeness| NearMiss { place, likeness }));
         }
@@ -178,8 +180,8 @@ fn twin(by: By) -> Likeness {
 }
 
 /// What an entry that does not fit has in common with the caller.
-fn likeness(entry: &Mapping, asked: &Asked, caller: &Arn, sso: Sso) -> Option<Likeness> {
-    match &entry.who {
+fn likeness(who: &Who, asked: &Asked, caller: &Arn, sso: Sso) -> Option<Likeness> {
+    match who {
         Who::Arn(arn) => likeness_of_arn(arn, caller),
         Who::Pattern(pattern) => likeness_of_pattern(pattern, caller),
         Who::Sso(role) => likeness_of_sso(role, asked, caller, sso),
@@ -288,13 +290,14 @@ impl<'a> Name<'a> {
 }
 
 impl Place {
-    fn of(kind: RuleKind, position: usize, mapping: &Mapping) -> Self {
-        let entry = match &mapping.who {
-            Who::Arn(arn) => arn.to_string(),
-            Who::Pattern(pattern) => pattern.to_string(),
-            Who::Sso(role) => role.to_string(),
+    fn of(kind: RuleKind, position: usize, rule: &Rule) -> Self {
+        let entry = match rule.who() {
+            Some(Who::Arn(arn)) => arn.to_string(),
+            Some(Who::Pattern(pattern)) => pattern.to_string(),
+            Some(Who::Sso(role)) => role.to_string(),
+            None => String::new(),
         };
-        Self { kind, position: Some(position), line: mapping.line, entry: entry.into() }
+        Self { kind, position: Some(position), line: rule.line(), entry: entry.into() }
     }
 
     fn account(account: AccountId) -> Self {

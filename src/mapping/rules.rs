@@ -1,8 +1,9 @@
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use super::index::Index;
-use super::{ArnPattern, RenderFault, SsoRole, Template, User, sso};
+use super::rule::{Rule, Shared};
+use super::{ArnPattern, RenderFault, SsoRole, Template, User, Variable, sso};
 use crate::identity::{AccountId, Arn, Identity, Subject};
 
 /// One entry of `mapRoles` or `mapUsers`.
@@ -79,8 +80,8 @@ pub struct Found<'a> {
     /// Which list it stands in.
     pub kind: RuleKind,
     /// The entry; `None` for an account.
-    pub mapping: Option<&'a Mapping>,
-    /// By what the entry was found, and where it stands in its list.
+    pub(super) rule: Option<&'a Rule>,
+    /// By what the entry was found, and where it stands in its list; `None` for an account.
     pub(super) hit: Option<Hit>,
     reserved_prefixes: &'a [Box<str>],
 }
@@ -115,13 +116,13 @@ pub(super) enum Sso {
 }
 
 impl Rules {
-    /// Indexes the rules. Equal templates come to share their text.
+    /// Indexes the rules. Equal templates and groups come to share their memory.
     pub fn new(input: RulesInput) -> Self {
         let RulesInput { roles, users, accounts, reserved_prefixes, sso, any_sso_suffix } = input;
-        let mut texts = HashSet::new();
+        let mut shared = Shared::default();
         Self {
-            roles: List::new(roles, &mut texts),
-            users: List::new(users, &mut texts),
+            roles: List::new(roles, &mut shared),
+            users: List::new(users, &mut shared),
             accounts: accounts.into_iter().collect(),
             reserved_prefixes: reserved_prefixes.into(),
             sso: match (sso, any_sso_suffix) {
@@ -141,8 +142,7 @@ impl Rules {
         let asked = Asked::of(identity);
         for (kind, list) in [(RuleKind::MapRoles, &self.roles), (RuleKind::MapUsers, &self.users)] {
             if let Some(hit) = list.find(&asked, self.sso) {
-                let mapping = list.entries.get(hit.position);
-                return Ok(self.found(kind, mapping, Some(hit)));
+                return Ok(self.found(kind, list.entries.get(hit.position), Some(hit)));
             }
         }
         match self.accounts.contains(&identity.account) {
@@ -158,11 +158,10 @@ impl Rules {
 
     /// Whether SSO entries are there but take no part.
     pub fn leaves_sso_out(&self) -> bool {
-        let is_sso = |entry: &Mapping| matches!(entry.who, Who::Sso(_));
-        self.sso == Sso::Off && self.roles.entries.iter().any(is_sso)
+        self.sso == Sso::Off && !self.roles.sso.is_empty()
     }
 
-    pub(super) fn entries(&self, kind: RuleKind) -> &[Mapping] {
+    pub(super) fn entries(&self, kind: RuleKind) -> &[Rule] {
         match kind {
             RuleKind::MapRoles => &self.roles.entries,
             RuleKind::MapUsers => &self.users.entries,
@@ -178,23 +177,19 @@ impl Rules {
         self.accounts.contains(&account)
     }
 
-    fn found<'a>(
-        &'a self,
-        kind: RuleKind,
-        mapping: Option<&'a Mapping>,
-        hit: Option<Hit>,
-    ) -> Found<'a> {
-        Found { kind, mapping, hit, reserved_prefixes: &self.reserved_prefixes }
+    fn found<'a>(&'a self, kind: RuleKind, rule: Option<&'a Rule>, hit: Option<Hit>) -> Found<'a> {
+        Found { kind, rule, hit, reserved_prefixes: &self.reserved_prefixes }
     }
 }
 
 impl Found<'_> {
     /// Whether rendering needs `{{EC2PrivateDNSName}}`, which costs a call to EC2.
     pub fn needs_private_dns(&self) -> bool {
-        let templates = self.mapping.into_iter().flat_map(Mapping::templates);
-        templates
-            .flat_map(Template::variables)
-            .any(|variable| variable == super::Variable::Ec2PrivateDnsName)
+        let templates = self.rule.into_iter();
+        let mut templates =
+            templates.flat_map(|rule| std::iter::once(rule.username()).chain(rule.groups()));
+        let is_dns = |variable| variable == Variable::Ec2PrivateDnsName;
+        templates.any(|template| template.variables().any(is_dns))
     }
 
     /// The user that `identity` becomes.
@@ -209,70 +204,19 @@ impl Found<'_> {
         identity: &Identity,
         private_dns: Option<&str>,
     ) -> Result<User, RenderFault> {
-        let Some(mapping) = self.mapping else {
+        let Some(rule) = self.rule else {
             return Ok(User { name: identity.arn.canonical(), groups: Vec::new() });
         };
-        let name = mapping.username.render(identity, private_dns)?;
+        let name = rule.username().render(identity, private_dns)?;
         if name.is_empty() {
             return Err(RenderFault::Empty);
         }
-        let groups = mapping.groups.iter().map(|group| group.render(identity, private_dns));
+        let groups = rule.groups().iter().map(|group| group.render(identity, private_dns));
         let groups = groups.collect::<Result<_, _>>()?;
         let mut prefixes = self.reserved_prefixes.iter().filter(|prefix| !prefix.is_empty());
         match prefixes.find(|prefix| name.starts_with(&***prefix)) {
             Some(prefix) => Err(RenderFault::ReservedPrefix(prefix.clone())),
             None => Ok(User { name, groups }),
-        }
-    }
-}
-
-impl Mapping {
-    fn templates(&self) -> impl Iterator<Item = &Template> {
-        std::iter::once(&self.username).chain(&self.groups)
-    }
-
-    /// Whether it alone would be found for a caller, and by what. What [`List::find`] does with
-    /// indices, for one entry.
-    pub(super) fn fits(&self, asked: &Asked, sso: Sso) -> Option<By> {
-        match &self.who {
-            Who::Arn(arn) if arn.subject() == asked.subject => Some(By::Arn),
-            Who::Arn(arn) => {
-                let pathless = match asked.has_path {
-                    true => Some(arn.subject()),
-                    false => arn.pathless_role(),
-                };
-                (pathless.as_ref() == Some(&asked.pathless)).then_some(By::ArnWithoutPath)
-            }
-            Who::Sso(role) => {
-                let fits = match sso {
-                    Sso::Off => false,
-                    Sso::MadeSuffix => asked.is_made_for(role),
-                    Sso::AnySuffix => asked.is_made_for(role) || role.begins(&asked.pathless),
-                };
-                fits.then_some(By::Sso)
-            }
-            Who::Pattern(pattern) => pattern.matches(&asked.pathless).then_some(By::Pattern),
-        }
-    }
-
-    fn subject(&self) -> Option<Subject> {
-        match &self.who {
-            Who::Arn(arn) => Some(arn.subject()),
-            Who::Pattern(_) | Who::Sso(_) => None,
-        }
-    }
-
-    fn pathless(&self) -> Option<Subject> {
-        match &self.who {
-            Who::Arn(arn) => arn.pathless_role(),
-            Who::Pattern(_) | Who::Sso(_) => None,
-        }
-    }
-
-    fn stem(&self) -> Option<Subject> {
-        match &self.who {
-            Who::Sso(role) => role.stem(),
-            Who::Arn(_) | Who::Pattern(_) => None,
         }
     }
 }
@@ -284,7 +228,7 @@ pub(super) struct Asked {
     /// The same without its path; the subject itself if it has none. Role names are unique in an
     /// account (IAM User Guide, "IAM identifiers"), so both name the same role.
     pub(super) pathless: Subject,
-    has_path: bool,
+    pub(super) has_path: bool,
     stem: Option<Subject>,
 }
 
@@ -309,7 +253,7 @@ impl Asked {
 /// One list of the file with its indices.
 #[derive(Clone, Debug)]
 struct List {
-    entries: Box<[Mapping]>,
+    entries: Box<[Rule]>,
     by_subject: Index,
     by_pathless: Index,
     by_stem: Index,
@@ -318,35 +262,27 @@ struct List {
 }
 
 impl List {
-    fn new(mut entries: Vec<Mapping>, texts: &mut HashSet<Template>) -> Self {
-        for entry in &mut entries {
-            entry.groups.shrink_to_fit();
-            for template in std::iter::once(&mut entry.username).chain(&mut entry.groups) {
-                match texts.get(template) {
-                    Some(same) => template.share(same),
-                    None => {
-                        texts.insert(template.clone());
-                    }
-                }
-            }
-        }
+    fn new(entries: Vec<Mapping>, shared: &mut Shared) -> Self {
+        let index = |key: fn(&Who) -> Option<Subject>| {
+            Index::new(entries.len(), |at| entries.get(at).and_then(|entry| key(&entry.who)))
+        };
         let positions = |wanted: fn(&Who) -> bool| {
             let all = entries.iter().enumerate();
             all.filter(|(_, entry)| wanted(&entry.who)).map(|(at, _)| at).collect()
         };
         Self {
-            by_subject: Index::new(&entries, Mapping::subject),
-            by_pathless: Index::new(&entries, Mapping::pathless),
-            by_stem: Index::new(&entries, Mapping::stem),
+            by_subject: index(Who::subject),
+            by_pathless: index(Who::pathless),
+            by_stem: index(Who::stem),
             sso: positions(|who| matches!(who, Who::Sso(_))),
             patterns: positions(|who| matches!(who, Who::Pattern(_))),
-            entries: entries.into(),
+            entries: entries.into_iter().map(|entry| Rule::new(entry, shared)).collect(),
         }
     }
 
     fn find(&self, asked: &Asked, sso: Sso) -> Option<Hit> {
         let hit = |by| move |position| Hit { by, position };
-        let exact = self.by_subject.find(&self.entries, &asked.subject);
+        let exact = self.by_subject.find(&asked.subject, self.keys(Who::subject));
         exact
             .map(hit(By::Arn))
             .or_else(|| self.without_path(asked).map(hit(By::ArnWithoutPath)))
@@ -357,8 +293,10 @@ impl List {
     /// A caller with a path is not taken for an entry with another path: STS tells none, so there
     /// is nothing that such a pair could mean.
     fn without_path(&self, asked: &Asked) -> Option<usize> {
-        let index = if asked.has_path { &self.by_subject } else { &self.by_pathless };
-        index.find(&self.entries, &asked.pathless)
+        match asked.has_path {
+            true => self.by_subject.find(&asked.pathless, self.keys(Who::subject)),
+            false => self.by_pathless.find(&asked.pathless, self.keys(Who::pathless)),
+        }
     }
 
     fn permission_set(&self, asked: &Asked, sso: Sso) -> Option<usize> {
@@ -366,28 +304,27 @@ impl List {
             return None;
         }
         let made = asked.stem.as_ref();
-        let made = made.and_then(|stem| self.by_stem.find(&self.entries, stem));
+        let made = made.and_then(|stem| self.by_stem.find(stem, self.keys(Who::stem)));
         match sso {
             Sso::AnySuffix if made.is_none() => {
-                let begins = |entry: &Mapping| match &entry.who {
-                    Who::Sso(role) => role.begins(&asked.pathless),
-                    Who::Arn(_) | Who::Pattern(_) => false,
-                };
-                self.first(&self.sso, begins)
+                let begins = |role: &SsoRole| role.begins(&asked.pathless);
+                self.first(&self.sso, |rule| rule.sso().is_some_and(begins))
             }
             Sso::AnySuffix | Sso::MadeSuffix | Sso::Off => made,
         }
     }
 
     fn pattern(&self, asked: &Asked) -> Option<usize> {
-        self.first(&self.patterns, |entry| match &entry.who {
-            Who::Pattern(pattern) => pattern.matches(&asked.pathless),
-            Who::Arn(_) | Who::Sso(_) => false,
-        })
+        let matches = |pattern: &ArnPattern| pattern.matches(&asked.pathless);
+        self.first(&self.patterns, |rule| rule.pattern().is_some_and(matches))
     }
 
-    fn first(&self, positions: &[usize], fits: impl Fn(&Mapping) -> bool) -> Option<usize> {
+    fn first(&self, positions: &[usize], fits: impl Fn(&Rule) -> bool) -> Option<usize> {
         positions.iter().copied().find(|at| self.entries.get(*at).is_some_and(&fits))
+    }
+
+    fn keys(&self, key: fn(&Who) -> Option<Subject>) -> impl Fn(usize) -> Option<Subject> {
+        move |at| self.entries.get(at)?.who().as_ref().and_then(key)
     }
 }
 

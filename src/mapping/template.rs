@@ -96,12 +96,6 @@ impl Template {
         })
     }
 
-    /// Shares its text with `same`, which is equal.
-    pub(super) fn share(&mut self, same: &Self) {
-        debug_assert_eq!(self, same);
-        self.0 = Arc::clone(&same.0);
-    }
-
     /// The name that `identity` gets by it.
     ///
     /// One pass: what a value holds is never looked at again.

@@ -18,20 +18,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // One step out.
     ("files", &[]),
     ("reload", &[]),
+    ("trust", &[]),
     ("review", &["identity", "mapping", "secret", "token"]),
-    ("sts", &["token"]),
-    ("ec2", &["clock", "identity", "secret"]),
+    ("sts", &["token", "trust"]),
+    ("ec2", &["clock", "identity", "mapping", "secret"]),
     ("config", &["face", "identity", "mapping", "secret", "token"]),
-    ("keypair", &["files"]),
+    ("keypair", &["clock", "files", "secret"]),
     ("log", &["clock"]),
-    ("metrics", &["clock", "review"]),
+    ("metrics", &["clock", "files", "review"]),
     // Adapters.
-    ("client", &["clock", "files", "identity", "outcome", "secret", "system", "token"]),
+    ("client", &["clock", "files", "identity", "outcome", "secret", "system", "token", "trust"]),
     (
         "server",
         &[
             "clock", "config", "ec2", "face", "files", "identity", "keypair", "mapping", "metrics",
-            "reload", "review", "secret", "sts", "token",
+            "reload", "review", "token",
         ],
     ),
 ];

@@ -1,5 +1,5 @@
 use super::*;
-use crate::mapping::RulesInput;
+use crate::mapping::{Mapping, RulesInput};
 
 const CALLER: &str = "arn:aws:sts::123456789012:assumed-role/Admin/ann";
 const MADE: &str =
