@@ -251,11 +251,6 @@ class TestBlackHole:
                     filler.connect_ex(listener.getsockname())
             yield {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{listener.getsockname()[1]}"}
 
-    def test_keys_and_region_of_the_environment_do_not_wait_for_it(self, workstation, session, hole):
-        ran = workstation.mint(**session.keys.environment(), **hole)
-        assert ran.token
-        assert ran.seconds < 1
-
     def test_the_region_falls_back_within_a_second(self, workstation, session, hole):
         ran = workstation.iamgate("token", "-i", CLUSTER, **session.keys.environment(), **hole)
         assert token_text.host(ran.token) == "sts.us-east-1.amazonaws.com"
@@ -272,7 +267,7 @@ class TestBlackHole:
         assert (ran.status, ran.stdout) == (1, "")
         assert ran.seconds < BLACK_HOLE_SECONDS
 
-    def test_a_silent_endpoint_is_never_connected_to_for_keys_of_the_environment(self, workstation, session):
+    def test_it_is_not_connected_to_when_the_environment_has_keys_and_region(self, workstation, session):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.setblocking(False)
             endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
