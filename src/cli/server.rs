@@ -18,7 +18,7 @@ use super::version::VERSION;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Document, Faults, Fixed, Policy, ServerOverrides, ServerSettings};
 use crate::face::Face;
-use crate::keypair::{self, KeyPair, Names, WebhookUrl};
+use crate::keypair::{self, KeyPair, KeyPairFault, Names, WebhookUrl};
 use crate::metrics::{self, Metrics};
 use crate::outcome::Failure;
 use crate::reload::{self, Live, Reload, Reloader, Report, Watch, WatchOptions};
@@ -85,7 +85,8 @@ pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Fail
     let policy = reloader.live();
 
     let names = Names::new(fixed.address, &fixed.hostname)?;
-    let (pair, origin) = KeyPair::load_or_create(&fixed.state_dir, &names, clock.now())?;
+    let pair = KeyPair::load_or_create(&fixed.state_dir, &names, clock.now());
+    let (pair, origin) = pair.map_err(|fault| no_pair(fault, &fixed.state_dir))?;
     info!(certPath = %pair.certificate_path().display(), ?origin, "loaded keypair");
     metrics.certificate_expires(pair.not_after());
     let certificate = Arc::new(Certificate::load(&fixed.state_dir, fixed.client_ca.as_deref())?);
@@ -204,7 +205,7 @@ fn first_policy(
     // The settings that take a restart come from flags and defaults for now.
     let placeholder = over.cluster_id.clone().or_else(|| Some("unknown".to_owned()));
     let over = ServerOverrides { cluster_id: placeholder, ..over };
-    let fixed = checked(config::server(None, &over, face)?).fixed;
+    let fixed = config::server(None, &over, face)?.value.fixed;
     let fixed = started.get_or_init(|| fixed).clone();
     Ok((reloader, fixed))
 }
@@ -226,6 +227,19 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
         Failure::from(format!("could not open TLS listener on {address}: {fault}"))
             .hint("another process may hold the port; --port and --address choose another")
     })
+}
+
+fn no_pair(fault: KeyPairFault, dir: &Path) -> Failure {
+    let unwritten = matches!(fault, KeyPairFault::Write { .. });
+    let failure = Failure::from(fault);
+    match unwritten {
+        true => failure.hint(format!(
+            "{0} must exist and belong to the account that the server runs as, for example: \
+             install -d -m 0750 -o 10000 -g 10000 {0}",
+            dir.display(),
+        )),
+        false => failure,
+    }
 }
 
 /// SIGTERM or SIGINT.
