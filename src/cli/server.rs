@@ -66,6 +66,9 @@ pub(crate) struct ServerArgs {
     /// Such calls at once [default: 5]
     #[arg(long = "ec2-describeInstances-burst", value_name = "N")]
     pub(crate) ec2_burst: Option<u32>,
+    /// Refuse a configuration with unknown keys or with entries that are there twice
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) strict: Option<bool>,
     #[arg(hide = true)]
     _surplus: Vec<String>,
 }
