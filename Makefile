@@ -16,7 +16,7 @@ test-unit: ## Rust: unit tests, process tests, doc tests
 	@scripts/tools rust && cargo test --locked
 
 test-aws: ## the release binary with AWS's own tools, against local stand-ins
-	@scripts/pytest --ignore tests/aws/test_kubectl.py tests/aws
+	@scripts/tools curl && scripts/pytest --ignore tests/aws/test_kubectl.py tests/aws
 
 test-kubectl: ## the release binary behind a real kube-apiserver, asked by a real kubectl
 	@scripts/tools etcd && tests/cluster/binaries > /dev/null && scripts/pytest tests/aws/test_kubectl.py
