@@ -10,7 +10,8 @@ help: ## this list
 demo: build ## the main job on this machine: no AWS account, no cluster
 	@dist/iamgate demo
 
-test: lint test-unit test-aws test-kubectl ## every test there is
+test: lint build ## every test there is, the process tests with the release binary
+	@IAMGATE_BIN=$(CURDIR)/dist/iamgate $(MAKE) --no-print-directory test-unit test-aws test-kubectl
 
 test-unit: ## Rust: unit tests, process tests, doc tests
 	@scripts/tools rust && cargo test --locked
