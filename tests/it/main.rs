@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod readme;
 mod reload;
 mod support;
 mod token_corpus;
