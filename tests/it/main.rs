@@ -10,6 +10,8 @@
 )]
 
 mod architecture;
+mod cli;
+mod faces;
 mod reload;
 mod support;
 mod token_corpus;
