@@ -40,8 +40,8 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 struct Global {
     /// Configuration file: YAML, JSON or TOML by its extension
-    #[arg(long, short, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[arg(long, short, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    config: Option<OsString>,
     /// text or json
     #[arg(long, short, global = true, value_name = "FORMAT", default_value = "text")]
     log_format: String,
@@ -52,7 +52,8 @@ struct Global {
     #[arg(long, short = 'i', global = true, value_name = "ID")]
     cluster_id: Option<String>,
     /// Feature gates, such as SSORoleMatch=true
-    #[arg(long, global = true, value_name = "GATE=BOOL,...", action = clap::ArgAction::Append)]
+    // Not global: clap would forget those before the command where some are behind it as well.
+    #[arg(id = GATES, long, value_name = "GATE=BOOL,...", action = clap::ArgAction::Append)]
     feature_gates: Vec<Gates>,
 }
 
@@ -91,8 +92,7 @@ enum Command {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let face = args.first().map_or(Face::Own, |program| Face::of(Path::new(program)));
-    let matches = command(face).try_get_matches_from(&args);
-    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let cli = match parsed(&args, face) {
         Ok(cli) => cli,
         Err(error) => return unparsed(error, face),
     };
@@ -106,12 +106,35 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+fn parsed(args: &[OsString], face: Face) -> Result<Cli, clap::Error> {
+    let matches = command(face).try_get_matches_from(args)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    cli.global.feature_gates.clear();
+    let mut level = Some(&matches);
+    while let Some(matches) = level {
+        let gates = matches.try_get_many::<Gates>(GATES).ok().flatten();
+        cli.global.feature_gates.extend(gates.into_iter().flatten());
+        level = matches.subcommand().map(|(_, matches)| matches);
+    }
+    Ok(cli)
+}
+
 fn command(face: Face) -> clap::Command {
     let command = Cli::command().args_override_self(true);
+    let gates = command.get_arguments().find(|arg| arg.get_id() == GATES).cloned();
+    let command = match gates {
+        Some(gates) => command.mut_subcommands(|child| with(child, &gates)),
+        None => command,
+    };
     match face {
         Face::Own => command,
         Face::Reference => renamed(command).name(REFERENCE).bin_name(REFERENCE),
     }
+}
+
+/// `command` and all below it, with that flag.
+fn with(command: clap::Command, arg: &clap::Arg) -> clap::Command {
+    command.arg(arg.clone()).mut_subcommands(|child| with(child, arg))
 }
 
 /// Examples that can be typed as they stand: who has only the other name has no `iamgate`.
@@ -234,6 +257,7 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
+const GATES: &str = "feature-gates";
 const REFERENCE: &str = "aws-iam-authenticator";
 const TOKEN_PREFIX: &str = "k8s-aws-v1.";
 

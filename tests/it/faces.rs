@@ -220,6 +220,58 @@ async fn flags_of_every_command_stand_before_or_behind_it_and_the_last_one_count
 }
 
 #[tokio::test]
+async fn feature_gates_add_up_wherever_they_stand() {
+    const ROLE: &str = "arn:aws:iam::123456789012:role/AWSReservedSSO_View_0123456789abcdef";
+    const MAPPING: &str =
+        "{sso: {permissionSetName: View, accountID: '123456789012'}, username: v}";
+    // The gates before the command, those behind it, and whether the role is mapped under the
+    // reference's name and under ours.
+    let table: &[(&[&str], &[&str], bool, bool)] = &[
+        (&[], &[], false, true),
+        (&["SSORoleMatch=true"], &[], true, true),
+        (&[], &["SSORoleMatch=true"], true, true),
+        (&[], &["SSORoleMatch=false"], false, false),
+        (&["AllAlpha=true"], &[], true, true),
+        (&["AllBeta=true,SSORoleMatch=true"], &[], true, true),
+        (&["SSORoleMatch=true", "AllBeta=true"], &["AllBeta=false"], true, true),
+        (&["SSORoleMatch=true"], &["SSORoleMatch=false"], false, false),
+        (&["ConfiguredInitDirectories=true", "IAMIdentityMappingCRD=true"], &[], false, true),
+    ];
+    for (before, behind, reference, own) in table {
+        let flags = |gates: &[&str]| -> Vec<String> {
+            gates.iter().map(|gate| format!("--feature-gates={gate}")).collect()
+        };
+        let (before, behind) = (flags(before), flags(behind));
+        let words = before.iter().map(String::as_str);
+        let words = words.chain(["explain", "-c", "c.yaml", ROLE]);
+        let words: Vec<_> = words.chain(behind.iter().map(String::as_str)).collect();
+        for (name, mapped) in [(REFERENCE, reference), (OWN, own)] {
+            let program = Program::named(name);
+            program.write("c.yaml", &format!("clusterID: c\nserver: {{mapRoles: [{MAPPING}]}}\n"));
+            let ran = program.run(&words).await;
+            assert_eq!(ran.code, Some(0), "{name} {words:?}: {ran:?}");
+            assert_eq!(ran.out.contains("username      v\n"), *mapped, "{name} {words:?}: {ran:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_value_is_none() {
+    let program = Program::named(REFERENCE);
+    assert_eq!(at_byte(&program, &[], &["verify", "-t", "x", "-i", "1 3", "-c", ""]).await, "1");
+    let table: &[(&[&str], &str)] = &[
+        (&["-i", "", "token"], "cluster ID not specified"),
+        (&["verify", "-i", "c", "--token="], "token not specified"),
+        (&["-v", "", "version"], "Invalid log level \"\""),
+    ];
+    for (words, told) in table {
+        let ran = program.run(words).await;
+        assert_eq!((ran.code, &*ran.out), (Some(1), ""), "{words:?}: {ran:?}");
+        assert!(ran.err.contains(told), "{words:?}: {ran:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_flag_beats_the_environment_which_beats_the_file() {
     const ID: &str = "KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID";
     let program = Program::named(REFERENCE);
