@@ -10,6 +10,8 @@
 )]
 
 mod architecture;
+mod cli;
+mod faces;
 mod readme;
 mod reload;
 mod support;
