@@ -98,6 +98,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match dispatch(cli, face) {
         Ok(code) => code,
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             // Whoever does not read standard error does not want to know.
             drop(write!(io::stderr(), "{failure}"));

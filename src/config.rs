@@ -120,7 +120,8 @@ pub struct Policy {
 /// `server.limits.*`: how much the server takes on at once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// Open connections, TLS and health together; beyond, the newest is closed.
+    /// Open connections to the webhook's port; beyond, the newest is closed. The health port has
+    /// a few of its own.
     pub connections: usize,
     /// TLS handshakes under way; beyond, they queue.
     pub handshakes: usize,

@@ -32,6 +32,12 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// Whether all that went wrong is that nobody reads on: `iamgate config schema | head -1`.
+    pub fn is_broken_pipe(&self) -> bool {
+        let error = self.error.downcast_ref::<std::io::Error>();
+        error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
     /// How the process should end.
     pub fn exit(&self) -> Exit {
         self.exit

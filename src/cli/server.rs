@@ -20,10 +20,10 @@ use super::version::VERSION;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Document, Faults, Fixed, Policy, ServerOverrides, ServerSettings};
 use crate::face::Face;
-use crate::keypair::{self, KeyPair, KeyPairFault, Names, WebhookUrl};
+use crate::keypair::{self, KeyPair, KeyPairFault, KubeconfigFault, Names, WebhookUrl};
 use crate::mapping::RuleKind;
 use crate::metrics::{self, Metrics};
-use crate::outcome::Failure;
+use crate::outcome::{Exit, Failure};
 use crate::reload::{self, Live, Reload, Reloader};
 use crate::server::{
     self, Authenticator, Certificate, Counted, Deadlines, Ended, Health, LimitsNow, Parts,
@@ -103,7 +103,8 @@ pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Fail
     let address = listener.local_addr()?;
     if !fixed.kubeconfig_pregenerated {
         let url = WebhookUrl::new(&fixed.hostname, address.port());
-        if keypair::write_kubeconfig(&fixed.kubeconfig, &pair, &url)? {
+        let written = keypair::write_kubeconfig(&fixed.kubeconfig, &pair, &url);
+        if written.map_err(|fault| no_kubeconfig(fault, &fixed.kubeconfig))? {
             info!(kubeconfigPath = %fixed.kubeconfig.display(), "writing webhook kubeconfig file");
         }
     }
@@ -172,7 +173,8 @@ fn first_policy(
     health: &Health,
 ) -> Result<(Reloader<Policy, Faults>, Fixed), Failure> {
     let Some(file) = file else {
-        let config::Checked { value, warnings } = config::server(None, &over, face)?;
+        let config::Checked { value, warnings } =
+            config::server(None, &over, face).map_err(settings::wrong)?;
         settings::warn(&warnings);
         let ServerSettings { fixed, policy } = value;
         tell_mappings(&policy);
@@ -199,7 +201,7 @@ fn first_policy(
     });
     let fault: Failure = match reload::read(file, CONFIG_LIMIT) {
         Ok(bytes) => match reloader.offer(&bytes) {
-            Reload::Kept(faults) => faults.into(),
+            Reload::Kept(faults) => settings::wrong(faults),
             taken @ (Reload::Replaced | Reload::Same) => {
                 accepted(taken, metrics, health);
                 if let Some(policy) = reloader.live().get() {
@@ -214,7 +216,8 @@ fn first_policy(
                 .into()
         }
     };
-    if face == Face::Reference {
+    // A file can be repaired while the server waits; a command line cannot.
+    if face == Face::Reference || fault.exit() == Exit::Usage {
         return Err(fault);
     }
     let text = fault.to_string();
@@ -271,6 +274,14 @@ fn no_pair(fault: KeyPairFault, dir: &Path) -> Failure {
     }
 }
 
+fn no_kubeconfig(fault: KubeconfigFault, path: &Path) -> Failure {
+    let directory = path.parent().unwrap_or(path).display();
+    Failure::from(fault).hint(format!(
+        "{directory} must exist and be writable for the account that the server runs as; or give \
+         --kubeconfig-pregenerated where the kubeconfig is made by other means",
+    ))
+}
+
 /// SIGTERM or SIGINT.
 async fn ending(mut terminate: Signal, mut interrupt: Signal) {
     tokio::select! {
@@ -293,4 +304,4 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   iamgate server --config /etc/aws-iam-authenticator/config.yaml
   iamgate server --cluster-id my-cluster.example.com --port 21362 --log-format json
-  kill -HUP $(pidof iamgate)   # read the configuration again now";
+  kill -HUP PID   # read configuration and certificate again now";

@@ -9,8 +9,8 @@ use super::token::TokenArgs;
 use super::verify::VerifyArgs;
 use crate::client::Request;
 use crate::config::{
-    self, Checked, ClientOverrides, ClientSettings, Document, ServerOverrides, ServerSettings,
-    Warning,
+    self, Checked, ClientOverrides, ClientSettings, Document, Faults, ServerOverrides,
+    ServerSettings, Warning,
 };
 use crate::face::Face;
 use crate::files;
@@ -130,7 +130,7 @@ impl Settings {
 
     fn client(&self, over: &ClientOverrides) -> Result<ClientSettings, Failure> {
         let document = self.config.as_deref().map(document).transpose()?;
-        let Checked { value, warnings } = config::client(document.as_ref(), over)?;
+        let Checked { value, warnings } = config::client(document.as_ref(), over).map_err(wrong)?;
         warn(&warnings);
         Ok(value)
     }
@@ -141,6 +141,15 @@ fn document(file: &Path) -> Result<Document, Failure> {
         format!("Can't read configuration file {:?}: {error}", file.display().to_string())
     })?;
     Ok(Document::read(&bytes, file)?)
+}
+
+/// A wrong flag is a wrong command line; all else is a wrong file.
+pub(crate) fn wrong(faults: Faults) -> Failure {
+    let flag = faults.iter().any(|fault| fault.path().starts_with("--"));
+    match flag {
+        true => Failure::usage(faults),
+        false => faults.into(),
+    }
 }
 
 /// Logs what is doubtful about a file.

@@ -1,4 +1,5 @@
-//! What the README shows is what the binary prints, and its examples are what they are said to be.
+//! What README and docs show is what the binary prints, and the examples are what they are said to
+//! be.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,9 +7,10 @@ use std::process::Command;
 use crate::support::binary;
 
 #[test]
-fn the_readmes_offline_commands_print_what_it_shows() {
+fn the_offline_commands_print_what_the_pages_show() {
+    let pages = [include_str!("../../README.md"), include_str!("../../docs/configuration.md")];
     let mut checked = 0;
-    for block in include_str!("../../README.md").split("```console\n").skip(1) {
+    for block in pages.iter().flat_map(|page| page.split("```console\n").skip(1)) {
         let block = block.split("```").next().unwrap();
         for shown in block.split("$ iamgate ").skip(1) {
             let (command, output) = shown.split_once('\n').unwrap();
@@ -26,7 +28,13 @@ fn the_readmes_offline_commands_print_what_it_shows() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 3, "the README shows other commands than this test knows");
+    assert_eq!(checked, CHECKED, "the pages show other commands than this test knows");
+}
+
+#[test]
+fn the_page_on_configuration_shows_the_example() {
+    let example = include_str!("../../docs/examples/config.yaml");
+    assert!(include_str!("../../docs/configuration.md").contains(example));
 }
 
 #[test]
@@ -43,3 +51,6 @@ fn the_examples_are_clean_but_for_the_broken_one() {
     }
     assert!(seen >= 2, "only {seen} examples");
 }
+
+/// So that a page that loses its commands does not go green.
+const CHECKED: usize = 7;
