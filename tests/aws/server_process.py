@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 15
 # What the product promises from the change of a file to its effect.
 LIVE_SECONDS = 1.0
 # A log of thousands of reviews is searched for the parts of so many tokens; all of them would take minutes.
-REMEMBERED_TOKENS = 300
+REMEMBERED_TOKENS = 400
 
 
 def configuration(directory: Path, aws, **server) -> dict:
@@ -127,7 +127,7 @@ class Server:
 
     def __init__(self, command: list, state: Path, environment: dict[str, str] | None = None):
         self.state = state
-        self._tokens: list[str] = []
+        self._tokens: set[str] = set()
         self._log: list[str] = []
         self._ended = False
         self._changed = threading.Condition()
@@ -207,7 +207,7 @@ class Server:
         """For `stop`, which looks for it in the log and the metrics."""
         with self._changed:
             if len(self._tokens) < REMEMBERED_TOKENS:
-                self._tokens.append(token)
+                self._tokens.add(token)
 
     def refuse_secrets(self, text: str) -> None:
         with self._changed:

@@ -118,6 +118,7 @@ class Scene:
         self.generation = 1
         self._changes: list[tuple[int, float, float]] = []
         self.load = Load(self.server, aws)
+        self.await_generation()
 
     def config(self, generation: int, **server) -> dict:
         # Constant comes last: half a file is without it.
