@@ -3,9 +3,10 @@
 mod nodes;
 
 use std::convert::Infallible;
+use std::mem;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,7 +19,8 @@ use super::version::VERSION;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Document, Faults, Fixed, Policy, ServerOverrides, ServerSettings};
 use crate::face::Face;
-use crate::keypair::{self, KeyPair, Names, WebhookUrl};
+use crate::keypair::{self, KeyPair, KeyPairFault, Names, WebhookUrl};
+use crate::mapping::RuleKind;
 use crate::metrics::{self, Metrics};
 use crate::outcome::Failure;
 use crate::reload::{self, Live, Reload, Reloader, Report, Watch, WatchOptions};
@@ -66,6 +68,9 @@ pub(crate) struct ServerArgs {
     /// Such calls at once [default: 5]
     #[arg(long = "ec2-describeInstances-burst", value_name = "N")]
     pub(crate) ec2_burst: Option<u32>,
+    /// Refuse a configuration with unknown keys or with entries that are there twice
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) strict: Option<bool>,
     #[arg(hide = true)]
     _surplus: Vec<String>,
 }
@@ -85,7 +90,8 @@ pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Fail
     let policy = reloader.live();
 
     let names = Names::new(fixed.address, &fixed.hostname)?;
-    let (pair, origin) = KeyPair::load_or_create(&fixed.state_dir, &names, clock.now())?;
+    let pair = KeyPair::load_or_create(&fixed.state_dir, &names, clock.now());
+    let (pair, origin) = pair.map_err(|fault| no_pair(fault, &fixed.state_dir))?;
     info!(certPath = %pair.certificate_path().display(), ?origin, "loaded keypair");
     metrics.certificate_expires(pair.not_after());
     let certificate = Arc::new(Certificate::load(&fixed.state_dir, fixed.client_ca.as_deref())?);
@@ -163,16 +169,25 @@ fn first_policy(
     health: &Health,
 ) -> Result<(Reloader<Policy, Faults>, Fixed), Failure> {
     let Some(file) = file else {
-        let ServerSettings { fixed, policy } = checked(config::server(None, &over, face)?);
+        let config::Checked { value, warnings } = config::server(None, &over, face)?;
+        settings::warn(&warnings);
+        let ServerSettings { fixed, policy } = value;
+        tell_mappings(&policy);
         let reloader = Reloader::new(move |_: &[u8]| Ok(policy.clone()));
         accepted(reloader.offer(&[]), metrics, health);
         return Ok((reloader, fixed));
     };
     let (name, flags, first) = (file.to_owned(), over.clone(), Arc::clone(started));
+    // The same content is read more than once; its warnings are told once.
+    let told = Mutex::new(Vec::new());
     let reloader: Reloader<Policy, Faults> = Reloader::new(move |bytes: &[u8]| {
         let document = Document::read(bytes, &name)?;
-        let ServerSettings { fixed, policy } =
-            checked(config::server(Some(&document), &flags, face)?);
+        let config::Checked { value, warnings } = config::server(Some(&document), &flags, face)?;
+        let ServerSettings { fixed, policy } = value;
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        if mem::replace(&mut *told, warnings.clone()) != warnings {
+            settings::warn(&warnings);
+        }
         let running = first.get_or_init(|| fixed.clone());
         for key in running.differences(&fixed) {
             warn!(key, "this change takes effect after a restart");
@@ -184,6 +199,9 @@ fn first_policy(
             Reload::Kept(faults) => faults.into(),
             taken @ (Reload::Replaced | Reload::Same) => {
                 accepted(taken, metrics, health);
+                if let Some(policy) = reloader.live().get() {
+                    tell_mappings(&policy);
+                }
                 let fixed = started.get().cloned().ok_or("the configuration has no settings")?;
                 return Ok((reloader, fixed));
             }
@@ -204,16 +222,25 @@ fn first_policy(
     // The settings that take a restart come from flags and defaults for now.
     let placeholder = over.cluster_id.clone().or_else(|| Some("unknown".to_owned()));
     let over = ServerOverrides { cluster_id: placeholder, ..over };
-    let fixed = checked(config::server(None, &over, face)?).fixed;
+    let fixed = config::server(None, &over, face)?.value.fixed;
     let fixed = started.get_or_init(|| fixed).clone();
     Ok((reloader, fixed))
 }
 
-fn checked(settings: config::Checked<ServerSettings>) -> ServerSettings {
-    settings::warn(&settings.warnings);
-    let (roles, users, accounts) = settings.value.policy.rules.counts();
-    info!(roles, users, accounts, "mappings");
-    settings.value
+/// The reference's lines about mappings, as far as a person reads them.
+fn tell_mappings(policy: &Policy) {
+    let rules = &policy.rules;
+    for (role, username, groups) in rules.listed(RuleKind::MapRoles).take(LISTED) {
+        info!(role, username, groups, "mapping IAM role");
+    }
+    for (user, username, groups) in rules.listed(RuleKind::MapUsers).take(LISTED) {
+        info!(user, username, groups, "mapping IAM user");
+    }
+    for account in rules.accounts().take(LISTED) {
+        info!(accountID = %account, "mapping IAM Account");
+    }
+    let (roles, users, accounts) = rules.counts();
+    info!(roles, users, accounts, "mappings in force");
 }
 
 fn accepted(_: Reload<Faults>, metrics: &Metrics, health: &Health) {
@@ -226,6 +253,19 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
         Failure::from(format!("could not open TLS listener on {address}: {fault}"))
             .hint("another process may hold the port; --port and --address choose another")
     })
+}
+
+fn no_pair(fault: KeyPairFault, dir: &Path) -> Failure {
+    let unwritten = matches!(fault, KeyPairFault::Write { .. });
+    let failure = Failure::from(fault);
+    match unwritten {
+        true => failure.hint(format!(
+            "{0} must exist and belong to the account that the server runs as, for example: \
+             install -d -m 0750 -o 10000 -g 10000 {0}",
+            dir.display(),
+        )),
+        false => failure,
+    }
 }
 
 /// SIGTERM or SIGINT.
@@ -295,8 +335,9 @@ impl Reloads {
             Report::Replaced => {
                 if let Some(policy) = self.policy.get() {
                     self.sts.allow(policy.limits.sts_in_flight);
+                    info!("configuration reloaded");
+                    tell_mappings(&policy);
                 }
-                info!("configuration reloaded");
                 None
             }
             Report::Same => None,
@@ -338,6 +379,8 @@ fn limits_of(policy: Live<Policy>) -> LimitsNow {
     Arc::new(move || policy.get().map_or_else(Default::default, |policy| policy.limits))
 }
 
+/// Lines about mappings of each kind; the last line gives their numbers.
+const LISTED: usize = 100;
 const CONFIG_LIMIT: u64 = Document::MAX_LEN as u64;
 /// A chain of ten RSA-4096 certificates takes 25 KiB.
 const PEM_LIMIT: u64 = 256 * 1024;

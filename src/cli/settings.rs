@@ -72,6 +72,7 @@ impl Settings {
             ec2_qps: args.ec2_qps,
             ec2_burst: args.ec2_burst,
             sso_gate: self.sso_gate,
+            strict: args.strict == Some(true),
         }
     }
 

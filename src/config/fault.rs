@@ -119,6 +119,25 @@ impl Faults {
     }
 }
 
+impl<T> Checked<T> {
+    /// The same, where unknown keys and entries that are there twice count as faults (`--strict`).
+    ///
+    /// # Errors
+    /// There are such.
+    pub fn strict(self) -> Result<Self, Faults> {
+        let (strict, warnings) =
+            self.warnings.into_iter().partition::<Vec<_>, _>(Warning::is_strict);
+        let faults = strict.into_iter().map(|Warning { spot, doubt }| {
+            let wrong = Wrong::Doubtful(doubt);
+            Fault { spot, wrong }
+        });
+        match Faults::of(faults.collect(), 0) {
+            Some(faults) => Err(faults),
+            None => Ok(Self { value: self.value, warnings }),
+        }
+    }
+}
+
 /// What an interpretation has found so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings {

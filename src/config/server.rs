@@ -46,6 +46,8 @@ pub struct ServerOverrides {
     pub ec2_burst: Option<u32>,
     /// The feature gate `SSORoleMatch`.
     pub sso_gate: Option<bool>,
+    /// `--strict`: unknown keys and entries that are there twice are faults.
+    pub strict: bool,
 }
 
 /// What the `server` command runs on: flags, then the file, then defaults, which `face` decides.
@@ -70,7 +72,8 @@ pub fn server(
     let fixed = fixed(&server, over, face, &mut found);
     let policy = policy(&root, &server, over, face, &mut found);
     let settings = fixed.zip(policy).map(|(fixed, policy)| ServerSettings { fixed, policy });
-    found.check(settings)
+    let checked = found.check(settings)?;
+    if over.strict { checked.strict() } else { Ok(checked) }
 }
 
 /// The file's outermost map.

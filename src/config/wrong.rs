@@ -19,6 +19,9 @@ pub(super) struct Quoted(Box<str>);
 pub(super) enum Wrong {
     #[error("{0}")]
     Age(TokenAgeError),
+    /// A doubt that `--strict` refuses.
+    #[error("{0}")]
+    Doubtful(Doubt),
     #[error("{0}")]
     Arn(ArnError),
     #[error("backend {0} is not part of this version")]
@@ -162,6 +165,7 @@ impl Wrong {
     pub(super) fn cure(&self) -> Option<&'static str> {
         match self {
             Self::Age(_) => None,
+            Self::Doubtful(doubt) => doubt.cure(),
             Self::Arn(_) => Some("write the ARN as IAM shows it"),
             Self::BackendAbsent(_) => Some("use MountedFile"),
             Self::BackendTwice(_) => Some("name each mode once"),

@@ -56,6 +56,7 @@ pub(super) async fn start(
         while let Ok((stream, _)) = listener.accept().await {
             let (acceptor, stand_in) = (acceptor.clone(), Arc::clone(&stand_in));
             tokio::spawn(async move {
+                let Ok(()) = stream.set_nodelay(true) else { return };
                 let Ok(stream) = acceptor.accept(stream).await else { return };
                 let service = service_fn(move |request: Request<Incoming>| {
                     let response = stand_in.answer(&request, SystemClock.now());

@@ -17,6 +17,19 @@ pub(super) struct Rule {
     line: Option<NonZeroU32>,
 }
 
+impl Rule {
+    /// Whom it is about, the user name, and the groups as Go prints a list.
+    pub(super) fn told(&self) -> (String, &str, String) {
+        let whom = match &self.whom {
+            Whom::Arn(text) => text.to_string(),
+            Whom::Pattern(pattern) => pattern.to_string(),
+            Whom::Sso(role) => role.to_string(),
+        };
+        let groups: Vec<&str> = self.groups.iter().map(Template::as_str).collect();
+        (whom, self.username.as_str(), format!("[{}]", groups.join(" ")))
+    }
+}
+
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Whom {
     /// The text of an `Arn`.

@@ -161,6 +161,17 @@ impl Rules {
         self.sso == Sso::Off && !self.roles.sso.is_empty()
     }
 
+    /// Every entry of `kind`, in the file's order: whom it is about, the user name, the groups.
+    /// None for accounts, which have neither.
+    pub fn listed(&self, kind: RuleKind) -> impl Iterator<Item = (String, &str, String)> {
+        self.entries(kind).iter().map(Rule::told)
+    }
+
+    /// The listed accounts.
+    pub fn accounts(&self) -> impl Iterator<Item = AccountId> {
+        self.accounts.iter().copied()
+    }
+
     pub(super) fn entries(&self, kind: RuleKind) -> &[Rule] {
         match kind {
             RuleKind::MapRoles => &self.roles.entries,

@@ -13,4 +13,5 @@ mod architecture;
 mod reload;
 mod support;
 mod token_corpus;
+mod vectors;
 mod verify;
