@@ -298,6 +298,7 @@ impl Reloads {
     async fn follow(self, file: Option<PathBuf>) -> Result<Infallible, Failure> {
         let state = &self.fixed.state_dir;
         let pair = [keypair::CERTIFICATE_FILE, keypair::KEY_FILE].map(|name| state.join(name));
+        let pair = pair.into_iter().chain(self.fixed.client_ca.clone());
         let pair = Watch::new(pair, WatchOptions::default());
         let config = Watch::new(file, WatchOptions::default());
         let triggers = [pair.trigger(), config.trigger()];
@@ -382,8 +383,8 @@ fn limits_of(policy: Live<Policy>) -> LimitsNow {
 /// Lines about mappings of each kind; the last line gives their numbers.
 const LISTED: usize = 100;
 const CONFIG_LIMIT: u64 = Document::MAX_LEN as u64;
-/// A chain of ten RSA-4096 certificates takes 25 KiB.
-const PEM_LIMIT: u64 = 256 * 1024;
+/// What the bundle of client CAs may take; certificate and key have a smaller limit of their own.
+const PEM_LIMIT: u64 = 1024 * 1024;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
