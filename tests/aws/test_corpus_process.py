@@ -4,6 +4,7 @@ Every token is a good one with one thing changed, so that it is refused for that
 """
 
 import base64
+import hashlib
 import time
 from collections.abc import Callable
 from urllib.parse import quote
@@ -57,8 +58,10 @@ class Good:
         return vectors.token(self.url.replace(f"{name}={self.value(name)}", f"{name}={value}"))
 
     def with_day(self, day: str) -> str:
-        """In the date and in the scope."""
-        return vectors.token(self.url.replace(self.value("X-Amz-Date")[:8], day))
+        """In the date and in the scope, with another signature: outdated tokens are remembered by theirs."""
+        url = self.url.replace(self.value("X-Amz-Date")[:8], day)
+        signature = hashlib.sha256(url.encode()).hexdigest()
+        return vectors.token(url.replace(self.value("X-Amz-Signature"), signature))
 
     def with_scope(self, change: Callable[[list[str]], list[str]]) -> str:
         parts = self.value("X-Amz-Credential").split("%2F")
@@ -374,6 +377,16 @@ def test_a_spoiled_token_is_refused_unasked(aws, server, good, client, name, ver
     assert status["authenticated"] is False and "user" not in status
     assert status.get("error") == reason
     assert (aws.sts_tls.record.connections, aws.sts_tls.record.requests) == (0, [])
+
+
+@pytest.mark.xfail(strict=True, reason="outdated tokens are remembered by their signature, which a copy can carry")
+def test_an_outdated_copy_does_not_spoil_the_token(aws, client, good):
+    fresh = good.at(1)
+    date = token_text.parameters(fresh)["X-Amz-Date"]
+    old = token_text.url(fresh).replace(date[:8], "20200101")
+    assert client.review(fresh).granted
+    assert client.review(vectors.token(old)).reason == EXPIRED
+    assert client.review(fresh).granted
 
 
 def test_a_thousand_hosts_leave_the_metrics_as_they_were(aws, server, good, client):
