@@ -4,6 +4,7 @@ Generation N of the file makes the Changing role `gen-N` and the Constant role `
 pause; whatever happens to the file, each answer must be the old generation's or the new one's, and Constant is let in.
 """
 
+import contextlib
 import itertools
 import os
 import re
@@ -19,7 +20,7 @@ import pytest
 
 import vectors
 from amazon import hosts
-from server_process import LIVE_SECONDS, PATIENCE_SECONDS, Client, Server, asked, await_that, configuration, rendered
+from server_process import LIVE_SECONDS, PATIENCE_SECONDS, Server, asked, await_that, configuration, rendered
 from stand_in import ACCOUNT
 from webhook import CLUSTER
 
@@ -71,11 +72,15 @@ class Load:
                 assert left > 0, f"not the answers that were waited for, but {self._decided[-4:]}"
                 self._changed.wait(left)
 
-    def stop(self) -> list[Decided]:
+    def end(self) -> None:
         self._stop.set()
         for thread in self._threads:
             thread.join(PATIENCE_SECONDS)
             assert not thread.is_alive()
+
+    def stop(self) -> list[Decided]:
+        """All that was decided, which is to have been without fault."""
+        self.end()
         return self.decided
 
     def _ask(self, who: str) -> None:
@@ -166,7 +171,7 @@ class Scene:
         return decided
 
     def close(self) -> None:
-        self.load.stop()
+        self.load.end()
         self.server.stop()
 
 
@@ -218,7 +223,7 @@ def truncate(path: Path, text: str) -> None:
         file.write(text)
 
 
-def pieces(path: Path, text: str) -> None:
+def pieces(path: Path, text: str, pause: float = 0.01) -> None:
     """Twenty writes, each of which leaves a file that is no YAML, or YAML without the Constant role."""
     size = len(text) // 20 + 1
     with path.open("w") as file:
@@ -226,7 +231,7 @@ def pieces(path: Path, text: str) -> None:
             file.write(text[begin : begin + size])
             file.flush()
             # The pause is what is tried here: a slow writer.
-            time.sleep(0.01)
+            time.sleep(pause)
 
 
 def delete_and_create(path: Path, text: str) -> None:
@@ -307,6 +312,13 @@ def test_however_the_file_is_written_it_is_live_within_a_second(stage, write):
         scene.change(write)
     decided = scene.finish()
     assert len(decided) >= 4 * 3 * len(CLIENTS)
+
+
+@pytest.mark.xfail(strict=True, reason="a file at rest for 50 ms, or written for over 300 ms, counts as finished")
+def test_a_writer_of_two_seconds_is_waited_for(stage):
+    scene = stage()
+    scene.change(lambda path, text: pieces(path, text, pause=0.1))
+    scene.finish()
 
 
 def test_sighup_has_the_file_read_at_once(stage):
@@ -460,8 +472,9 @@ class TestWhatIsLive:
         self.set(scene, lambda: ask().granted, scene.config(1, allowedRegions=["us-west-2"]))
 
     def test_the_longest_body(self, scene):
-        def status() -> int:
-            with scene.server.client() as client:
+        def status() -> int | None:
+            # A refused body is not read; who is still sending it then may miss the answer.
+            with contextlib.suppress(OSError), scene.server.client() as client:
                 return client.post(asked("k8s-aws-v1.x", padding=30_000)).status
 
         assert status() == 200

@@ -339,8 +339,9 @@ class TestClientCertificates:
                 return False
 
         await_that(let_in)
-        with pytest.raises(ssl.SSLError, match="ALERT"), raw(demanding, self.context(demanding, self.authority, tmp_path)) as one:
-            one.recv(1)
+        old = self.context(demanding, self.authority, tmp_path)
+        with pytest.raises(ssl.SSLError, match="ALERT"), raw(demanding, old) as connection:
+            connection.recv(1)
 
 
 class TestBodies:
@@ -456,8 +457,8 @@ class TestLeaf:
 
     def renew(self, state: Path, mode: int = 0o600) -> int:
         certificate, key, serial = self.authority.leaf(ExtendedKeyUsageOID.SERVER_AUTH)
-        write_key(state / "key.pem", key, mode)
         write_key(state / "cert.pem", certificate, 0o644)
+        write_key(state / "key.pem", key, mode)
         return serial
 
     def presented(self, server: Server) -> int:
@@ -506,7 +507,7 @@ class TestLeaf:
     def test_such_a_key_is_taken_once_it_is_closed(self, state, start):
         server = start()
         renewed = self.renew(state, mode=0o644)
-        server.await_log("certificate not reloaded")
+        server.await_log("certificate not reloaded.*found mode 0644")
         (state / "key.pem").chmod(0o600)
         await_that(lambda: self.presented(server) == renewed, 2 * LIVE_SECONDS)
 
@@ -801,7 +802,8 @@ def test_refusals_of_all_kinds_tell_metrics_as_they_are_known_and_no_secret(star
                 assert [one["le"] for one in buckets if one[label] == value] == BUCKETS[name]
         else:
             assert_labels(told.series[prefix + name], labels)
-    counts = {result: server.metric(f'{prefix}authenticate_latency_seconds_count{{result="{result}"}}') for result in RESULTS}
+    count = f"{prefix}authenticate_latency_seconds_count"
+    counts = {result: server.metric(f'{count}{{result="{result}"}}') for result in RESULTS}
     assert counts == {
         "success": 1,
         # The last question was no HTTP; nobody reviewed it.
