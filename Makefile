@@ -10,13 +10,14 @@ help: ## this list
 demo: build ## the main job on this machine: no AWS account, no cluster
 	@dist/iamgate demo
 
-test: lint test-unit test-aws test-kubectl ## every test there is
+test: lint build ## every test there is, the process tests with the release binary
+	@IAMGATE_BIN=$(CURDIR)/dist/iamgate $(MAKE) --no-print-directory test-unit test-aws test-kubectl
 
 test-unit: ## Rust: unit tests, process tests, doc tests
 	@scripts/tools rust && cargo test --locked
 
 test-aws: ## the release binary with AWS's own tools, against local stand-ins
-	@scripts/pytest --ignore tests/aws/test_kubectl.py tests/aws
+	@scripts/tools curl && scripts/pytest --ignore tests/aws/test_kubectl.py tests/aws
 
 test-kubectl: ## the release binary behind a real kube-apiserver, asked by a real kubectl
 	@scripts/tools etcd && tests/cluster/binaries > /dev/null && scripts/pytest tests/aws/test_kubectl.py

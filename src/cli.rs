@@ -14,11 +14,12 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::flags::Gates;
 use self::settings::Settings;
+use self::version::VERSION;
 use crate::clock::SystemClock;
 use crate::face::Face;
 use crate::log;
@@ -39,8 +40,8 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 struct Global {
     /// Configuration file: YAML, JSON or TOML by its extension
-    #[arg(long, short, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[arg(long, short, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    config: Option<OsString>,
     /// text or json
     #[arg(long, short, global = true, value_name = "FORMAT", default_value = "text")]
     log_format: String,
@@ -51,7 +52,8 @@ struct Global {
     #[arg(long, short = 'i', global = true, value_name = "ID")]
     cluster_id: Option<String>,
     /// Feature gates, such as SSORoleMatch=true
-    #[arg(long, global = true, value_name = "GATE=BOOL,...", action = clap::ArgAction::Append)]
+    // Not global: clap would forget those before the command where some are behind it as well.
+    #[arg(id = GATES, long, value_name = "GATE=BOOL,...", action = clap::ArgAction::Append)]
     feature_gates: Vec<Gates>,
 }
 
@@ -90,10 +92,9 @@ enum Command {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let face = args.first().map_or(Face::Own, |program| Face::of(Path::new(program)));
-    let matches = command(face).try_get_matches_from(&args);
-    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let cli = match parsed(&args, face) {
         Ok(cli) => cli,
-        Err(error) => return unparsed(&error, face),
+        Err(error) => return unparsed(error, face),
     };
     match dispatch(cli, face) {
         Ok(code) => code,
@@ -105,24 +106,83 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+fn parsed(args: &[OsString], face: Face) -> Result<Cli, clap::Error> {
+    let matches = command(face).try_get_matches_from(args)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    cli.global.feature_gates.clear();
+    let mut level = Some(&matches);
+    while let Some(matches) = level {
+        let gates = matches.try_get_many::<Gates>(GATES).ok().flatten();
+        cli.global.feature_gates.extend(gates.into_iter().flatten());
+        level = matches.subcommand().map(|(_, matches)| matches);
+    }
+    Ok(cli)
+}
+
 fn command(face: Face) -> clap::Command {
     let command = Cli::command().args_override_self(true);
+    let gates = command.get_arguments().find(|arg| arg.get_id() == GATES).cloned();
+    let command = match gates {
+        Some(gates) => command.mut_subcommands(|child| with(child, &gates)),
+        None => command,
+    };
     match face {
         Face::Own => command,
-        Face::Reference => command.name("aws-iam-authenticator").bin_name("aws-iam-authenticator"),
+        Face::Reference => renamed(command).name(REFERENCE).bin_name(REFERENCE),
+    }
+}
+
+/// `command` and all below it, with that flag.
+fn with(command: clap::Command, arg: &clap::Arg) -> clap::Command {
+    command.arg(arg.clone()).mut_subcommands(|child| with(child, arg))
+}
+
+/// Examples that can be typed as they stand: who has only the other name has no `iamgate`.
+fn renamed(command: clap::Command) -> clap::Command {
+    let ours =
+        |examples: &dyn std::fmt::Display| examples.to_string().replace("iamgate", REFERENCE);
+    let examples = command.get_after_help().map(|examples| ours(examples));
+    let command = command.mut_subcommands(renamed);
+    match examples {
+        Some(examples) => command.after_help(examples),
+        None => command,
     }
 }
 
 /// clap's own exit code for a wrong command line is 2, which is ours and not the reference's.
-fn unparsed(error: &clap::Error, face: Face) -> ExitCode {
-    let printed = error.print();
-    drop(printed);
-    let help = matches!(error.kind(), ErrorKind::DisplayHelp);
-    // Without a command the reference prints its help and is content.
-    let bare = matches!(error.kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
-    match help || (bare && face == Face::Reference) {
+fn unparsed(mut error: clap::Error, face: Face) -> ExitCode {
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        explain_unknown_command(&mut error, &command(face));
+    }
+    // Without a command the reference prints its help as if asked for it, and is content.
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        && face == Face::Reference
+    {
+        drop(write!(io::stdout(), "{}", error.render()));
+        return ExitCode::SUCCESS;
+    }
+    drop(error.print());
+    match error.kind() == ErrorKind::DisplayHelp {
         true => ExitCode::SUCCESS,
         false => exit_code(Exit::Usage, face),
+    }
+}
+
+/// Names the commands that there are, and keeps a token that was typed in a command's place to
+/// itself.
+fn explain_unknown_command(error: &mut clap::Error, program: &clap::Command) {
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    let parent = program
+        .get_subcommands()
+        .find(|parent| usage.contains(&format!(" {} ", parent.get_name())))
+        .unwrap_or(program);
+    let names: Vec<_> = parent.get_subcommands().map(clap::Command::get_name).collect();
+    let tip = format!("the commands are {}", names.join(", "));
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    let secret = |value: &ContextValue| value.to_string().starts_with(TOKEN_PREFIX);
+    if error.get(ContextKind::InvalidSubcommand).is_some_and(secret) {
+        let shown = ContextValue::String(format!("{TOKEN_PREFIX}..."));
+        error.insert(ContextKind::InvalidSubcommand, shown);
     }
 }
 
@@ -140,6 +200,10 @@ fn dispatch(Cli { global, command: chosen }: Cli, face: Face) -> Result<ExitCode
     let settings = Settings::new(&global, face, &environment);
     match chosen {
         Command::Server(args) => {
+            if face == Face::Reference {
+                // Scripts look for it; a server does not depend on who reads it.
+                drop(writeln!(out, "Authenticator Version: {VERSION:?}, \"\""));
+            }
             drop(out);
             runtime()?.block_on(server::run(*args, settings))?;
         }
@@ -192,6 +256,10 @@ fn start_log(global: &Global, environment: &impl Environment) -> Result<(), Fail
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
+
+const GATES: &str = "feature-gates";
+const REFERENCE: &str = "aws-iam-authenticator";
+const TOKEN_PREFIX: &str = "k8s-aws-v1.";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -137,11 +137,12 @@ pub struct Lines<C, W> {
 }
 
 impl<C: Clock, W: Fn(&[u8])> Lines<C, W> {
-    /// Our own events up to `level`; those of libraries up to `warning` at most. `write` is given
+    /// Our own events up to `level`; those of libraries up to `error` at most, since they
+    /// print whole requests and answers below that. `write` is given
     /// whole lines with their newline.
     pub fn new(format: Format, level: Level, clock: C, write: W) -> Self {
         let ours = level.filter();
-        Self { format, ours, others: ours.min(LevelFilter::WARN), clock, write }
+        Self { format, ours, others: ours.min(LevelFilter::ERROR), clock, write }
     }
 }
 
@@ -283,13 +284,14 @@ mod tests {
     }
 
     #[test]
-    fn the_level_counts_for_us_and_libraries_say_warnings_at_most() {
+    fn the_level_counts_for_us_and_libraries_say_errors_at_most() {
         let all = || {
             tracing::error!("e");
             tracing::warn!("w");
             tracing::info!("i");
             tracing::debug!("d");
             tracing::trace!("t");
+            tracing::error!(target: "hyper::proto", "he");
             tracing::warn!(target: "hyper::proto", "hw");
             tracing::debug!(target: "hyper::proto", "hd");
             tracing::debug!(target: "iamgateway", "gd");
@@ -297,11 +299,11 @@ mod tests {
         for (level, want) in [
             (Level::Panic, &[][..]),
             (Level::Fatal, &[]),
-            (Level::Error, &["e"]),
-            (Level::Warning, &["e", "w", "hw"]),
-            (Level::Info, &["e", "w", "i", "hw"]),
-            (Level::Debug, &["e", "w", "i", "d", "hw"]),
-            (Level::Trace, &["e", "w", "i", "d", "t", "hw"]),
+            (Level::Error, &["e", "he"]),
+            (Level::Warning, &["e", "w", "he"]),
+            (Level::Info, &["e", "w", "i", "he"]),
+            (Level::Debug, &["e", "w", "i", "d", "he"]),
+            (Level::Trace, &["e", "w", "i", "d", "t", "he"]),
         ] {
             let text = logged(Format::Text, level, all);
             let got: Vec<_> =

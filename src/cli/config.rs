@@ -142,6 +142,7 @@ impl Report {
         match judged {
             Ok(warnings) => self.warnings.extend(warnings),
             Err(faults) => {
+                self.warnings.extend(faults.warnings().iter().cloned());
                 self.untold += faults.count() - faults.iter().count();
                 for fault in faults.iter() {
                     // Both faces of the file read some keys.

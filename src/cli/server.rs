@@ -1,18 +1,19 @@
 //! `iamgate server`: wires configuration, certificate, STS, reload and the listeners together.
 
 mod nodes;
+mod reloads;
 
-use std::convert::Infallible;
 use std::mem;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info, warn};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
 
 use self::nodes::Nodes;
+use self::reloads::Reloads;
 use super::flags::boolean;
 use super::settings::{self, Settings};
 use super::version::VERSION;
@@ -23,10 +24,9 @@ use crate::keypair::{self, KeyPair, KeyPairFault, Names, WebhookUrl};
 use crate::mapping::RuleKind;
 use crate::metrics::{self, Metrics};
 use crate::outcome::Failure;
-use crate::reload::{self, Live, Reload, Reloader, Report, Watch, WatchOptions};
+use crate::reload::{self, Live, Reload, Reloader};
 use crate::server::{
-    self, Authenticator, Certificate, CertificateFault, Counted, Deadlines, Ended, Health,
-    LimitsNow, Parts, Renewal,
+    self, Authenticator, Certificate, Counted, Deadlines, Ended, Health, LimitsNow, Parts,
 };
 use crate::sts::{self, HttpsSts};
 use crate::token::Verifier;
@@ -77,6 +77,9 @@ pub(crate) struct ServerArgs {
 
 pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Failure> {
     info!(version = VERSION, "Authenticator");
+    // From here on a signal is handled, not the process's end.
+    let [terminate, interrupt, hangup] =
+        [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
     let clock = SystemClock;
     let over = settings.server_overrides(&args);
     let face = settings.face();
@@ -147,14 +150,14 @@ pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Fail
     };
     let reloads = Reloads { policy, reloader, sts, certificate, metrics, health, fixed };
     tokio::select! {
-        ended = server::serve(parts, ending()) => {
+        ended = server::serve(parts, ending(terminate?, interrupt?)) => {
             match ended {
                 Ended::Clean => info!("stopped"),
                 Ended::Cut(connections) => warn!(connections, "stopped; some were cut off"),
             }
             Ok(())
         }
-        never = reloads.follow(file) => match never? {},
+        never = reloads.follow(file, hangup?) => match never {},
     }
 }
 
@@ -216,7 +219,7 @@ fn first_policy(
     }
     let text = fault.to_string();
     let text = text.trim().trim_start_matches("error: ").to_owned();
-    error!(error = %text, "the configuration cannot be used; waiting for its repair");
+    // Logged once the file is followed, which reads it again.
     metrics.config_reloaded(false, SystemClock.now());
     health.config_missing(&text);
     // The settings that take a restart come from flags and defaults for now.
@@ -269,110 +272,12 @@ fn no_pair(fault: KeyPairFault, dir: &Path) -> Failure {
 }
 
 /// SIGTERM or SIGINT.
-async fn ending() {
-    let wait = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
+async fn ending(mut terminate: Signal, mut interrupt: Signal) {
     tokio::select! {
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::interrupt()) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
     info!("shutting down");
-}
-
-/// What follows files while the server runs.
-struct Reloads {
-    policy: Live<Policy>,
-    reloader: Arc<Reloader<Policy, Faults>>,
-    sts: Arc<HttpsSts>,
-    certificate: Arc<Certificate>,
-    metrics: Arc<Metrics>,
-    health: Arc<Health>,
-    fixed: Fixed,
-}
-
-impl Reloads {
-    async fn follow(self, file: Option<PathBuf>) -> Result<Infallible, Failure> {
-        let state = &self.fixed.state_dir;
-        let pair = [keypair::CERTIFICATE_FILE, keypair::KEY_FILE].map(|name| state.join(name));
-        let pair = pair.into_iter().chain(self.fixed.client_ca.clone());
-        let pair = Watch::new(pair, WatchOptions::default());
-        let config = Watch::new(file, WatchOptions::default());
-        let triggers = [pair.trigger(), config.trigger()];
-        let mut hangup = signal(SignalKind::hangup())?;
-        let hangups = async move {
-            while hangup.recv().await.is_some() {
-                info!("SIGHUP: reading configuration and certificate again");
-                triggers.iter().for_each(reload::Trigger::pull);
-            }
-            std::future::pending().await
-        };
-        // The files' bytes only tell that something changed; the pair is read and checked as one.
-        let (certificate, metrics) = (self.certificate.clone(), self.metrics.clone());
-        let pairs = Reloader::new(move |_: &[u8]| match certificate.reload()? {
-            Renewal::Same => Ok(()),
-            Renewal::Replaced => {
-                let expires = certificate.not_after();
-                metrics.certificate_expires(expires);
-                info!(expires = %expires.rfc3339(), "certificate reloaded");
-                Ok(())
-            }
-        });
-        tokio::select! {
-            never = reload::follow(config, CONFIG_LIMIT, Arc::clone(&self.reloader), |report| {
-                self.config_report(report);
-            }) => match never {},
-            never = reload::follow(pair, PEM_LIMIT, Arc::new(pairs), pair_report) => match never {},
-            never = hangups => never,
-        }
-    }
-
-    fn config_report(&self, report: Report<Faults>) {
-        let now = SystemClock.now();
-        let kept = match report {
-            Report::Replaced => {
-                if let Some(policy) = self.policy.get() {
-                    self.sts.allow(policy.limits.sts_in_flight);
-                    info!("configuration reloaded");
-                    tell_mappings(&policy);
-                }
-                None
-            }
-            Report::Same => None,
-            Report::Kept(faults) => Some(faults.to_string()),
-            Report::Unread(unread) => Some(unread.to_string()),
-            Report::Crashed => Some("reading it failed in an unforeseen way".to_owned()),
-            Report::Sight(sight) => {
-                info!(?sight, "how changes of the configuration are found");
-                return;
-            }
-        };
-        self.metrics.config_reloaded(kept.is_none(), now);
-        match kept {
-            None => self.health.config_loaded(),
-            Some(fault) if self.policy.get().is_some() => {
-                error!(error = %fault.trim(), "configuration not reloaded; the last good one stays");
-                self.health.config_kept(&fault);
-            }
-            Some(fault) => {
-                error!(error = %fault.trim(), "the configuration cannot be used; waiting for its repair");
-                self.health.config_missing(&fault);
-            }
-        }
-    }
-}
-
-fn pair_report(report: Report<CertificateFault>) {
-    let fault = match report {
-        Report::Replaced | Report::Same | Report::Sight(_) => return,
-        Report::Kept(fault) => fault.to_string(),
-        Report::Unread(unread) => unread.to_string(),
-        Report::Crashed => "reading it failed in an unforeseen way".to_owned(),
-    };
-    warn!(error = fault, "certificate not reloaded; the old one stays");
 }
 
 /// The limits of the policy in force.
@@ -383,8 +288,6 @@ fn limits_of(policy: Live<Policy>) -> LimitsNow {
 /// Lines about mappings of each kind; the last line gives their numbers.
 const LISTED: usize = 100;
 const CONFIG_LIMIT: u64 = Document::MAX_LEN as u64;
-/// What the bundle of client CAs may take; certificate and key have a smaller limit of their own.
-const PEM_LIMIT: u64 = 1024 * 1024;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:

@@ -34,7 +34,8 @@ impl Settings {
         let cluster_id = global.cluster_id.clone();
         Self {
             face,
-            config: global.config.clone(),
+            // An empty name is no name, as with `--config "$CONFIG"` in scripts.
+            config: global.config.clone().filter(|file| !file.is_empty()).map(PathBuf::from),
             cluster_id: cluster_id
                 .or_else(|| environment.var("KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID")),
             role: environment.var("DEFAULT_ROLE"),

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::Args;
 
+use super::flags::boolean;
 use crate::client::{self, ExecInfo, Prompt, Request, Terminal};
 use crate::clock::Clock;
 use crate::outcome::Failure;
@@ -82,15 +83,6 @@ fn failure(fault: client::Fault) -> Failure {
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
-    }
-}
-
-/// The spellings of `--flag=VALUE` that Go's `strconv.ParseBool` knows.
-fn boolean(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("expected true or false"),
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) async fn run(
     clock: impl Clock,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let Some(token) = settings.token else {
+    let Some(token) = settings.token.filter(|token| !token.expose().is_empty()) else {
         return Err(Failure::usage("token not specified").hint("give it with --token"));
     };
     let Some(cluster_id) = settings.cluster_id else {

@@ -33,6 +33,7 @@ pub struct Warning {
 pub struct Faults {
     found: Vec<Fault>,
     untold: usize,
+    doubts: Vec<Warning>,
 }
 
 /// A value that has no fault, with what is doubtful about the configuration that it came from.
@@ -100,17 +101,22 @@ impl Warning {
 impl Faults {
     /// `None` if nothing was found.
     pub(super) fn of(found: Vec<Fault>, untold: usize) -> Option<Self> {
-        (!found.is_empty()).then_some(Self { found, untold })
+        (!found.is_empty()).then_some(Self { found, untold, doubts: Vec::new() })
     }
 
     /// Just one.
     pub(super) fn one(fault: Fault) -> Self {
-        Self { found: vec![fault], untold: 0 }
+        Self { found: vec![fault], untold: 0, doubts: Vec::new() }
     }
 
     /// Each of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Fault> {
         self.found.iter()
+    }
+
+    /// What is doubtful besides.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.doubts
     }
 
     /// How many there are, those that were found beyond the limit of kept ones included.
@@ -185,9 +191,9 @@ impl Findings {
         self.warnings.sort_by_key(|warning| warning.spot.place);
         match (Faults::of(self.faults, self.untold), value) {
             (None, Some(value)) => Ok(Checked { value, warnings: self.warnings }),
-            (Some(faults), _) => Err(faults),
+            (Some(faults), _) => Err(Faults { doubts: self.warnings, ..faults }),
             // No value without a fault: each reader that yields none has told why.
-            (None, None) => Err(Faults { found: Vec::new(), untold: 0 }),
+            (None, None) => Err(Faults { found: Vec::new(), untold: 0, doubts: self.warnings }),
         }
     }
 

@@ -131,7 +131,7 @@ server:
             "4:9: server.port: expected a whole number from 0 to 65535, found \"abc\" (write it in decimal, without leading zeros)",
             "5:14: server.partition: \"aws-us-govt\" is not an AWS partition; known are aws, aws-cn, aws-us-gov, aws-iso, aws-iso-b, aws-iso-e, aws-iso-f, aws-eusc",
             "6:12: server.address: expected an IP address, found \"localhost\" (write it as 127.0.0.1)",
-            "7:16: server.maxTokenAge: expected a duration from 60000ms to 900s, found \"59\" (write it as 4s, 500ms or 4)",
+            "7:16: server.maxTokenAge: expected a duration from 60s to 900s, found \"59\" (write it as 4s, 500ms or 4)",
             "8:19: server.extraSTSHosts[0]: expected a host name in lower case, without scheme and port, found \"https://sts.example.com\" (write it as sts.us-west-2.amazonaws.com)",
             "9:18: server.sts.timeout: expected a duration from 100ms to 30s, found \"1h\" (write it as 4s, 500ms or 4)",
             "9:51: server.sts.connectTo.\"sts.example.com\": expected an IP address and a port such as 127.0.0.1:21363, found \"10.0.0.1\"",

@@ -269,7 +269,11 @@ impl fmt::Display for Suggestion<'_> {
 
 impl fmt::Display for DurationRange<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a duration from {}ms to {}s", self.0.start(), self.0.end() / 1_000)
+        let (least, most) = (self.0.start(), self.0.end() / 1_000);
+        match least % 1_000 {
+            0 => write!(f, "a duration from {}s to {most}s", least / 1_000),
+            _ => write!(f, "a duration from {least}ms to {most}s"),
+        }
     }
 }
 

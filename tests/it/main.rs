@@ -10,6 +10,9 @@
 )]
 
 mod architecture;
+mod cli;
+mod faces;
+mod readme;
 mod reload;
 mod support;
 mod token_corpus;

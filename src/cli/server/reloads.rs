@@ -1,0 +1,110 @@
+//! What follows files while the server runs: configuration and certificate, by change or SIGHUP.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::Signal;
+use tracing::{error, info, warn};
+
+use super::{CONFIG_LIMIT, tell_mappings};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Faults, Fixed, Policy};
+use crate::keypair;
+use crate::metrics::Metrics;
+use crate::reload::{self, Live, Reloader, Report, Watch, WatchOptions};
+use crate::server::{Certificate, CertificateFault, Health, Renewal};
+use crate::sts::HttpsSts;
+
+pub(super) struct Reloads {
+    pub(super) policy: Live<Policy>,
+    pub(super) reloader: Arc<Reloader<Policy, Faults>>,
+    pub(super) sts: Arc<HttpsSts>,
+    pub(super) certificate: Arc<Certificate>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) health: Arc<Health>,
+    pub(super) fixed: Fixed,
+}
+
+impl Reloads {
+    /// Never ends by itself. `hangup` asks for both to be read again.
+    pub(super) async fn follow(self, file: Option<PathBuf>, mut hangup: Signal) -> Infallible {
+        let state = &self.fixed.state_dir;
+        let pair = [keypair::CERTIFICATE_FILE, keypair::KEY_FILE].map(|name| state.join(name));
+        let pair = pair.into_iter().chain(self.fixed.client_ca.clone());
+        let pair = Watch::new(pair, WatchOptions::default());
+        let config = Watch::new(file, WatchOptions::default());
+        let triggers = [pair.trigger(), config.trigger()];
+        let hangups = async move {
+            while hangup.recv().await.is_some() {
+                info!("SIGHUP: reading configuration and certificate again");
+                triggers.iter().for_each(reload::Trigger::pull);
+            }
+            std::future::pending().await
+        };
+        // The files' bytes only tell that something changed; the pair is read and checked as one.
+        let (certificate, metrics) = (Arc::clone(&self.certificate), Arc::clone(&self.metrics));
+        let pairs = Reloader::new(move |_: &[u8]| match certificate.reload()? {
+            Renewal::Same => Ok(()),
+            Renewal::Replaced => {
+                let expires = certificate.not_after();
+                metrics.certificate_expires(expires);
+                info!(expires = %expires.rfc3339(), "certificate reloaded");
+                Ok(())
+            }
+        });
+        tokio::select! {
+            never = reload::follow(config, CONFIG_LIMIT, Arc::clone(&self.reloader), |report| {
+                self.config_report(report);
+            }) => never,
+            never = reload::follow(pair, PEM_LIMIT, Arc::new(pairs), pair_report) => never,
+            never = hangups => never,
+        }
+    }
+
+    fn config_report(&self, report: Report<Faults>) {
+        let kept = match report {
+            Report::Replaced => {
+                if let Some(policy) = self.policy.get() {
+                    self.sts.allow(policy.limits.sts_in_flight);
+                    info!("configuration reloaded");
+                    tell_mappings(&policy);
+                }
+                None
+            }
+            Report::Same => None,
+            Report::Kept(faults) => Some(faults.to_string()),
+            Report::Unread(unread) => Some(unread.to_string()),
+            Report::Crashed => Some("reading it failed in an unforeseen way".to_owned()),
+            Report::Sight(sight) => {
+                info!(?sight, "how changes of the configuration are found");
+                return;
+            }
+        };
+        self.metrics.config_reloaded(kept.is_none(), SystemClock.now());
+        match kept {
+            None => self.health.config_loaded(),
+            Some(fault) if self.policy.get().is_some() => {
+                error!(error = %fault.trim(), "configuration not reloaded; the last good one stays");
+                self.health.config_kept(&fault);
+            }
+            Some(fault) => {
+                error!(error = %fault.trim(), "the configuration cannot be used; waiting for its repair");
+                self.health.config_missing(&fault);
+            }
+        }
+    }
+}
+
+fn pair_report(report: Report<CertificateFault>) {
+    let fault = match report {
+        Report::Replaced | Report::Same | Report::Sight(_) => return,
+        Report::Kept(fault) => fault.to_string(),
+        Report::Unread(unread) => unread.to_string(),
+        Report::Crashed => "reading it failed in an unforeseen way".to_owned(),
+    };
+    warn!(error = fault, "certificate not reloaded; the old one stays");
+}
+
+/// What the bundle of client CAs may take; certificate and key have a smaller limit of their own.
+const PEM_LIMIT: u64 = 1024 * 1024;
