@@ -31,6 +31,7 @@ impl Reloads {
     pub(super) async fn follow(self, file: Option<PathBuf>, mut hangup: Signal) -> Infallible {
         let state = &self.fixed.state_dir;
         let pair = [keypair::CERTIFICATE_FILE, keypair::KEY_FILE].map(|name| state.join(name));
+        let pair = pair.into_iter().chain(self.fixed.client_ca.clone());
         let pair = Watch::new(pair, WatchOptions::default());
         let config = Watch::new(file, WatchOptions::default());
         let triggers = [pair.trigger(), config.trigger()];
@@ -105,5 +106,5 @@ fn pair_report(report: Report<CertificateFault>) {
     warn!(error = fault, "certificate not reloaded; the old one stays");
 }
 
-/// A chain of ten RSA-4096 certificates takes 25 KiB.
-const PEM_LIMIT: u64 = 256 * 1024;
+/// What the bundle of client CAs may take; certificate and key have a smaller limit of their own.
+const PEM_LIMIT: u64 = 1024 * 1024;
