@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod proxy;
 mod reload;
 mod support;
 mod token_corpus;
