@@ -6,7 +6,7 @@
 mod classic;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -32,6 +32,9 @@ const E2E_BUCKETS: [f64; 8] = [1.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0];
 /// AWS has some forty; a policy that allows more is counted under [`OTHER`] beyond these, so that
 /// no caller can grow the output.
 const REGIONS_LIMIT: usize = 64;
+/// Of these, those that have not answered yet: anybody can make up a region's name, and must not
+/// take the place of the ones in use.
+const SILENT_REGIONS_LIMIT: usize = 16;
 const OTHER: &str = "other";
 /// A `/proc/self/status` takes some 1.5 KiB.
 const PROC_STATUS_LIMIT: usize = 16 * 1024;
@@ -58,11 +61,18 @@ type Label = [(&'static str, Cow<'static, str>); 1];
 type Labels = [(&'static str, Cow<'static, str>); 2];
 type Histograms = Family<Label, Histogram, fn() -> Histogram>;
 
+/// Whether STS of a region has ever answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Heard {
+    Silent,
+    Answered,
+}
+
 /// All metrics of a server.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    regions: Mutex<BTreeSet<Box<str>>>,
+    regions: Mutex<BTreeMap<Box<str>, Heard>>,
     reviews: Histograms,
     sts_responses: Family<Labels, Counter>,
     sts_failures: Family<Label, Counter>,
@@ -128,18 +138,20 @@ impl Metrics {
             100..=599 => status.to_string().into(),
             _ => Cow::Borrowed(OTHER),
         };
-        let labels = [("ResponseCode", code), ("StsRegion", self.region(region))];
+        let labels = [("ResponseCode", code), ("StsRegion", self.region(region, Heard::Answered))];
         self.sts_responses.get_or_create(&labels).inc();
     }
 
     /// STS of `region` could not be reached.
     pub fn sts_unreachable(&self, region: &str) {
-        self.sts_failures.get_or_create(&[("StsRegion", self.region(region))]).inc();
+        let region = self.region(region, Heard::Silent);
+        self.sts_failures.get_or_create(&[("StsRegion", region)]).inc();
     }
 
     /// STS of `region` said that there are too many requests.
     pub fn sts_throttled(&self, region: &str) {
-        self.sts_throttles.get_or_create(&[("StsRegion", self.region(region))]).inc();
+        let region = self.region(region, Heard::Answered);
+        self.sts_throttles.get_or_create(&[("StsRegion", region)]).inc();
     }
 
     /// EC2 was asked to describe instances.
@@ -264,14 +276,21 @@ impl Metrics {
         );
     }
 
-    fn region(&self, region: &str) -> Cow<'static, str> {
+    fn region(&self, region: &str, heard: Heard) -> Cow<'static, str> {
         let mut known = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(region) {
-            if known.len() >= REGIONS_LIMIT {
-                return OTHER.into();
+        if let Some(before) = known.get_mut(region) {
+            if heard == Heard::Answered {
+                *before = heard;
             }
-            known.insert(region.into());
+            return region.to_owned().into();
         }
+        let silent = || known.values().filter(|heard| **heard == Heard::Silent).count();
+        let full = known.len() >= REGIONS_LIMIT
+            || (heard == Heard::Silent && silent() >= SILENT_REGIONS_LIMIT);
+        if full {
+            return OTHER.into();
+        }
+        known.insert(region.into(), heard);
         region.to_owned().into()
     }
 }
@@ -355,12 +374,42 @@ mod tests {
         let metrics = metrics();
         for n in 0..1_000 {
             metrics.sts_unreachable(&format!("r-{n}"));
+            metrics.sts_answered(200, &format!("r-{n}"));
         }
-        let series = "aws_iam_authenticator_sts_connection_failures_total{";
         let text = metrics.encode();
-        let lines = text.lines().filter(|line| line.starts_with(series)).count();
-        assert_eq!(lines, REGIONS_LIMIT + 1);
+        for series in ["sts_connection_failures_total{", "sts_responses_total{"] {
+            let series = format!("aws_iam_authenticator_{series}");
+            let lines = text.lines().filter(|line| line.starts_with(&series)).count();
+            assert_eq!(lines, REGIONS_LIMIT + 1);
+        }
         assert!(text.contains(r#"{StsRegion="other"} 936"#));
+    }
+
+    #[test]
+    fn of_regions_that_never_answer_few_have_a_series() {
+        let metrics = metrics();
+        for n in 0..1_000 {
+            metrics.sts_unreachable(&format!("us-{n}-1"));
+        }
+        let text = metrics.encode();
+        assert_eq!(text.matches("{StsRegion=").count(), SILENT_REGIONS_LIMIT + 1);
+    }
+
+    #[test]
+    fn regions_that_somebody_made_up_leave_room_for_those_that_answer() {
+        let metrics = metrics();
+        for n in 0..1_000 {
+            metrics.sts_unreachable(&format!("us-{n}-1"));
+        }
+        metrics.sts_answered(200, "eu-central-1");
+        metrics.sts_unreachable("eu-central-1");
+        let text = metrics.encode();
+        for line in [
+            r#"sts_responses_total{ResponseCode="200",StsRegion="eu-central-1"} 1"#,
+            r#"sts_connection_failures_total{StsRegion="eu-central-1"} 1"#,
+        ] {
+            assert!(text.contains(line), "no {line} in\n{text}");
+        }
     }
 
     #[test]

@@ -178,32 +178,4 @@ const IDLE_CONNECTIONS: usize = 64;
 const IDLE: Duration = Duration::from_secs(50);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_given_back_however_it_ends() {
-        let under_way = AtomicUsize::new(0);
-        let first = Place::take(&under_way, 1).unwrap();
-        assert_eq!(Place::take(&under_way, 1).map(|_| ()).unwrap_err(), StsFault::Busy);
-        assert_eq!(under_way.load(Ordering::Relaxed), 1);
-        drop(first);
-        assert_eq!(under_way.load(Ordering::Relaxed), 0);
-    }
-
-    #[test]
-    fn only_plain_json_counts_as_json() {
-        let headers = |kind: &str, encoding: Option<&'static str>| {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, kind.parse().unwrap());
-            encoding.map(|name| headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name)));
-            headers
-        };
-        assert!(is_json(&headers("application/json", None)));
-        assert!(is_json(&headers("Application/JSON; charset=utf-8", None)));
-        assert!(!is_json(&headers("text/html", None)));
-        assert!(!is_json(&headers("text/xml", None)));
-        assert!(!is_json(&headers("application/json", Some("gzip"))));
-        assert!(!is_json(&HeaderMap::new()));
-    }
-}
+mod tests;

@@ -261,3 +261,6 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 const PATH: &str = "/authenticate";
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ where
     }
 
     #[cfg(test)]
-    fn under_way(&self) -> usize {
+    pub(super) fn under_way(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).under_way.len()
     }
 }

@@ -207,6 +207,11 @@ mod tests {
             (Partition::Aws, "sts..amazonaws.com", Region),
             (Partition::Aws, "sts.us-west-2.amazonaws.com.evil.test", NotSts),
             (Partition::Aws, "sts.us-west-2.amazonaws.com.", NotSts),
+            (Partition::Aws, "sts.us-west-2.evil-amazonaws.com", NotSts),
+            (Partition::Aws, "sts.us-west-2.evil.amazonaws.com", NotSts),
+            (Partition::Aws, "sts.us-west-2.s3.amazonaws.com", NotSts),
+            (Partition::Aws, "sts.us-west-2.evil-api.aws", NotSts),
+            (Partition::Aws, "sts-fips.us-west-2.evil.api.aws", NotSts),
             (Partition::Aws, "sts.us-west-2.amazonaws.com:443", NotSts),
             (Partition::Aws, "STS.us-west-2.amazonaws.com", NotSts),
             (Partition::Aws, "sts.us-west-2.AMAZONAWS.com", NotSts),
@@ -245,6 +250,14 @@ mod tests {
             .extra_hosts(["vpce-1.sts.us-east-1.vpce.amazonaws.com".into()]);
         let host = policy.judge("vpce-1.sts.us-east-1.vpce.amazonaws.com").unwrap();
         assert_eq!((host.region(), host.region_label()), (None, "other"));
+        let odd = HostPolicy::new(Partition::AwsUsGov).extra_hosts([
+            "sts.us-west-2.example.com".into(),
+            "sts.us-gov-west-1.example.com".into(),
+        ]);
+        let host = odd.judge("sts.us-west-2.example.com").unwrap();
+        assert_eq!((host.region(), host.region_label()), (None, "other"), "of another partition");
+        let host = odd.judge("sts.us-gov-west-1.example.com").unwrap();
+        assert_eq!(host.region(), Some("us-gov-west-1"));
         let other = policy.judge("VPCE-1.sts.us-east-1.vpce.amazonaws.com");
         assert_eq!(other, Err(HostFault::NotSts));
     }

@@ -29,7 +29,7 @@ pub struct StsRequest<'a> {
 }
 
 /// What STS answered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,

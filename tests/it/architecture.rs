@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("reload", &[]),
     ("trust", &[]),
     ("review", &["identity", "mapping", "secret", "token"]),
-    ("sts", &["token", "trust"]),
+    ("sts", &["identity", "secret", "token", "trust"]),
     ("ec2", &["clock", "identity", "mapping", "secret"]),
     ("config", &["face", "identity", "mapping", "secret", "token"]),
     ("keypair", &["clock", "files", "secret"]),

@@ -12,6 +12,7 @@
 mod architecture;
 mod cli;
 mod faces;
+mod proxy;
 mod readme;
 mod reload;
 mod support;

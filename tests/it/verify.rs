@@ -152,6 +152,11 @@ async fn a_good_status_with_a_bad_answer_decides_nothing() {
             Partition,
         ),
         ("empty UserId", json(200, identity(ACCOUNT, SESSION, "")), UserId),
+        (
+            "a user's empty UserId",
+            json(200, identity(ACCOUNT, "arn:aws:iam::123456789012:user/ann", "")),
+            UserId,
+        ),
         ("no colon", json(200, identity(ACCOUNT, SESSION, "AROAEXAMPLE")), UserId),
         ("two colons", json(200, identity(ACCOUNT, SESSION, "AROA:ann:x")), UserId),
         ("empty session", json(200, identity(ACCOUNT, SESSION, "AROA:")), UserId),

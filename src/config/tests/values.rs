@@ -5,6 +5,42 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
+fn an_sts_host_is_a_name_and_nothing_beside_it() {
+    let file = |host: &str| with(&format!("  extraSTSHosts: [\"{host}\"]"));
+    for host in ["sts.example.com", "vpce-1.sts.us-east-1.vpce.amazonaws.com", "sts"] {
+        assert_eq!(warned(&file(host)), [""; 0], "{host}");
+    }
+    for host in [
+        "user@sts.example.com",
+        "user:secret@sts.example.com",
+        "sts.example.com:443",
+        "sts.example.com:",
+        "sts.example.com/",
+        "sts.example.com/x",
+        "sts.example.com?x",
+        "sts.example.com#x",
+        "sts.example.com.",
+        "STS.example.com",
+        "*.example.com",
+        "sts..example.com",
+        ".example.com",
+        "sts.-a.com",
+        "127.0.0.1",
+        "[::1]",
+        "sts.example.com%2f",
+        "sts.exämple.com",
+        "sts.example.com\\n",
+    ] {
+        let found = told(&file(host));
+        let [fault] = &found[..] else { panic!("{host}: {found:?}") };
+        assert!(
+            fault.contains("server.extraSTSHosts[0]: expected a host name in lower"),
+            "{fault}"
+        );
+    }
+}
+
+#[test]
 fn backend_modes_follow_the_known_names_and_rules() {
     let cure = "(known are MountedFile, EKSConfigMap, CRD, DynamicFile)";
     let mode = "3:16: server.backendMode:";

@@ -210,6 +210,12 @@ fn sso_entries_take_part_as_they_are_told_to() {
         assert_eq!(found(&rules, arn).as_deref(), result.as_ref().copied(), "{sso} {any} {arn}");
         assert_eq!(rules.leaves_sso_out(), !sso);
     }
+    // Where a path is told it does not count, as for other roles.
+    let path = format!("{SESSION}aws-reserved/sso.amazonaws.com/AWSReservedSSO_View_x/ann");
+    for (any, result) in [(true, Ok("r0")), (false, Err(NotMapped))] {
+        let rules = Rules::new(RulesInput { any_sso_suffix: any, ..input(&["sso:View"], &[]) });
+        assert_eq!(found(&rules, &path).as_deref(), result.as_ref().copied(), "{any}");
+    }
     // With any suffix, the exact permission set still comes before a shorter name.
     let both = RulesInput { any_sso_suffix: true, ..input(&["sso:View", "sso:View_Only"], &[]) };
     assert_eq!(found(&Rules::new(both), &only).as_deref(), Ok("r1"));

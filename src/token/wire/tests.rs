@@ -21,6 +21,22 @@ fn a_url_is_rebuilt_byte_for_byte() {
 }
 
 #[test]
+fn a_scope_names_a_region_also_where_the_host_does_not_say_which() {
+    let hosts = HostPolicy::new(Partition::Aws).extra_hosts(["vpce.example.com".into()]);
+    let judge = |region: &str| {
+        let url = URL.replace("sts.us-west-2.amazonaws.com", "vpce.example.com");
+        read(&url.replace("us-west-2", region), &hosts).map(|fields| fields.region)
+    };
+    assert_eq!(judge("us-west-2"), Ok("us-west-2".into()));
+    let longest = "a".repeat(63);
+    assert_eq!(judge(&longest).as_deref(), Ok(&*longest));
+    let long = "a".repeat(64);
+    for region in ["", "US-WEST-2", "us_west_2", "us.west", "us%20west", "*", &long] {
+        assert_eq!(judge(region), Err(Malformed::ScopeRegion), "{region:?}");
+    }
+}
+
+#[test]
 fn wrapping_and_unwrapping_are_inverse() {
     assert_eq!(unwrap(wrap(URL).expose()).unwrap().as_str(), URL);
 }
