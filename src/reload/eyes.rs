@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{ErrorKind, EventKind, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
@@ -18,6 +19,9 @@ use super::trail::{Dir, Trail};
 /// Tries to watch a way that changes while it is being watched, before leaving the rest to the
 /// next event.
 const ARM_ATTEMPTS: usize = 4;
+
+/// Someone closed a file that had been open for writing.
+const WRITTEN: AccessKind = AccessKind::Close(AccessMode::Write);
 
 /// Why events do not come, or not all of them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -47,6 +51,8 @@ pub enum WatchFault {
 pub(super) struct Signal {
     event: AtomicBool,
     trigger: AtomicBool,
+    /// Names that someone writes to and has not closed.
+    open: Mutex<HashSet<OsString>>,
     wake: Notify,
 }
 
@@ -63,6 +69,15 @@ impl Signal {
 
     pub(super) fn take_event(&self) -> bool {
         self.event.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether someone is in the middle of writing, as far as the kernel has told.
+    pub(super) fn is_being_written(&self) -> bool {
+        !self.open().is_empty()
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashSet<OsString>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn take_trigger(&self) -> bool {
@@ -216,12 +231,32 @@ impl notify::EventHandler for Teller {
     fn handle_event(&mut self, event: notify::Result<notify::Event>) {
         let matters = match event {
             // Events were lost: anything may have happened.
-            Ok(event) if event.need_rescan() => true,
-            // Our own reading makes these.
-            Ok(event) if matches!(event.kind, EventKind::Access(_)) => false,
+            Ok(event) if event.need_rescan() => {
+                self.signal.open().clear();
+                true
+            }
+            // The others of this kind are made by our own reading.
+            Ok(event) if matches!(event.kind, EventKind::Access(kind) if kind != WRITTEN) => false,
             Ok(event) => {
                 let interest = self.interest();
-                event.paths.iter().any(|path| interest.concerns(path))
+                let mut ours = event.paths.iter().filter(|path| interest.concerns(path)).peekable();
+                let matters = ours.peek().is_some();
+                for name in ours.filter_map(|path| path.file_name()) {
+                    match event.kind {
+                        EventKind::Modify(ModifyKind::Data(_)) => {
+                            self.signal.open().insert(name.to_owned());
+                        }
+                        // The name means another file from now on.
+                        EventKind::Access(_)
+                        | EventKind::Create(_)
+                        | EventKind::Modify(ModifyKind::Name(_))
+                        | EventKind::Remove(_) => {
+                            self.signal.open().remove(name);
+                        }
+                        EventKind::Any | EventKind::Modify(_) | EventKind::Other => {}
+                    }
+                }
+                matters
             }
             Err(_) => true,
         };
@@ -233,7 +268,7 @@ impl notify::EventHandler for Teller {
 
 #[cfg(test)]
 mod tests {
-    use notify::event::{AccessKind, CreateKind, Flag};
+    use notify::event::{CreateKind, DataChange, Flag};
     use notify::{Event, EventHandler};
 
     use super::*;
@@ -266,6 +301,32 @@ mod tests {
             let text = format!("{event:?}");
             teller.handle_event(event);
             assert_eq!(signal.take_event(), matters, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_counts_as_being_written_until_it_is_closed_or_gone() {
+        let signal = Arc::<Signal>::default();
+        let names = HashSet::from(["config".into()]);
+        let interest = Arc::new(Mutex::new(Interest { names, ..Interest::default() }));
+        let mut teller = Teller { signal: Arc::clone(&signal), interest };
+        let wrote = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let read = EventKind::Access(AccessKind::Close(AccessMode::Read));
+        let moved = EventKind::Modify(ModifyKind::Name(notify::event::RenameMode::To));
+        let removed = EventKind::Remove(notify::event::RemoveKind::File);
+        for (name, kind, being_written) in [
+            ("other", wrote, false),
+            ("config", wrote, true),
+            ("config", read, true),
+            ("other", EventKind::Access(WRITTEN), true),
+            ("config", EventKind::Access(WRITTEN), false),
+            ("config", wrote, true),
+            ("config", moved, false),
+            ("config", wrote, true),
+            ("config", removed, false),
+        ] {
+            teller.handle_event(Ok(Event::new(kind).add_path(Path::new("/etc/cfg").join(name))));
+            assert_eq!(signal.is_being_written(), being_written, "{name} {kind:?}");
         }
     }
 

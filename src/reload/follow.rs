@@ -68,7 +68,9 @@ where
         if cause == Cause::Trigger {
             (offered, standing) = (None, Standing::Unknown);
         }
-        let (paths, reloader, before) = (Arc::clone(&paths), Arc::clone(&reloader), offered);
+        // What is wrong may be more than the bytes, such as a key's mode: the same ones may do now.
+        let before = if matches!(standing, Standing::Bad(_)) { None } else { offered };
+        let (paths, reloader) = (Arc::clone(&paths), Arc::clone(&reloader));
         let step = spawn_blocking(move || step(&paths, limit, &reloader, before)).await;
         let (now, next) = match step {
             Ok(Step::Unchanged) => continue,

@@ -18,6 +18,14 @@ use super::trail::Trail;
 /// file truncated and then written is seen whole, short against the second that a change may take.
 const QUIET: Duration = Duration::from_millis(50);
 
+/// How long a file that is open for writing must have been left alone: half a file may parse, and
+/// would turn people away until the other half is there. Leaves room within the second for a
+/// writer who never closes.
+const PAUSE: Duration = Duration::from_millis(400);
+
+/// How long a writer who goes on and on is waited for.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
 /// How long a file that never comes to rest is waited for.
 const SETTLE_LIMIT: Duration = Duration::from_millis(300);
 
@@ -139,8 +147,9 @@ impl Watch {
         Trigger(Arc::clone(&self.signal))
     }
 
-    /// Waits until the files may have changed and have come to rest, or for 300 ms. The
-    /// first call answers as soon as changes are noticed, so: ask first, read then.
+    /// Waits until the files may have changed and have come to rest: for 5 s at most where a file
+    /// is being written, for 300 ms otherwise. The first call answers as soon as changes are
+    /// noticed, so: ask first, read then.
     ///
     /// The future may be dropped at any time; the next call answers for it. Needs a tokio runtime
     /// with time; file systems are asked on its blocking threads, since one of them may hang.
@@ -199,8 +208,16 @@ impl Watch {
         }
     }
 
-    /// Waits until there was neither an event nor a difference for `QUIET`.
+    /// Waits until nobody is in the middle of writing, and there was neither an event nor a
+    /// difference for `QUIET`.
     async fn settle(&self) {
+        let patience = Instant::now() + WRITE_LIMIT;
+        while self.signal.is_being_written() && Instant::now() < patience {
+            // The close wakes, as every write does.
+            if timeout(PAUSE, self.signal.wait()).await.is_err() {
+                break;
+            }
+        }
         let limit = Instant::now() + SETTLE_LIMIT;
         let mut before = self.glance().await;
         loop {

@@ -31,11 +31,15 @@ impl Presigned {
         }
     }
 
-    /// The signature, by which a token is remembered without keeping the token.
-    pub(super) fn signature(&self) -> &Secret {
-        &self.0.signature
+    /// By what an outdated token is remembered without keeping it.
+    pub(super) fn mark(&self) -> Mark {
+        Mark(self.0.signature.clone(), self.0.signed_at)
     }
 }
+
+/// Signature and date: a copy of a signature with another date is another token.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Mark(Secret, UnixTime);
 
 /// A [`Presigned`] that is inside its time window. The only thing that is sent to STS.
 #[derive(Debug)]
@@ -59,7 +63,7 @@ impl Fresh {
 }
 
 /// How old a token may be: 60 to 900 seconds. STS itself honours 900.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Age(Duration);
 
 /// The number of seconds is out of range.

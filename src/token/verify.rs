@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use super::presigned::Mark;
 use super::{Age, Fresh, HostPolicy, Malformed, Presigned, Stale, StsHost};
 use crate::clock::Clock;
 use crate::identity::{ClusterId, Identity};
@@ -115,7 +116,7 @@ pub enum Refusal {
 pub struct Verifier<S, C> {
     sts: S,
     clock: C,
-    outdated: Mutex<VecDeque<Secret>>,
+    outdated: Mutex<VecDeque<(Mark, Age)>>,
 }
 
 impl<S: Sts, C: Clock> Verifier<S, C> {
@@ -130,9 +131,10 @@ impl<S: Sts, C: Clock> Verifier<S, C> {
     /// [`Refusal::Malformed`] or [`Refusal::Stale`].
     pub fn admit(&self, token: &Secret, accept: &Acceptance) -> Result<Fresh, Refusal> {
         let presigned = Presigned::parse(token, &accept.hosts)?;
-        let signature = presigned.signature().clone();
+        let mark = presigned.mark();
         let mut outdated = self.outdated.lock().unwrap_or_else(PoisonError::into_inner);
-        if outdated.contains(&signature) {
+        // A longer age that was set since is another question.
+        if outdated.iter().any(|(known, age)| *known == mark && accept.max_age <= *age) {
             return Err(Stale::Remembered.into());
         }
         presigned.fresh_at(self.clock.now(), accept.max_age).map_err(|stale| {
@@ -140,7 +142,7 @@ impl<S: Sts, C: Clock> Verifier<S, C> {
                 if outdated.len() == OUTDATED {
                     outdated.pop_front();
                 }
-                outdated.push_back(signature);
+                outdated.push_back((mark, accept.max_age));
             }
             stale.into()
         })

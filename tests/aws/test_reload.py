@@ -314,7 +314,6 @@ def test_however_the_file_is_written_it_is_live_within_a_second(stage, write):
     assert len(decided) >= 4 * 3 * len(CLIENTS)
 
 
-@pytest.mark.xfail(strict=True, reason="a file at rest for 50 ms, or written for over 300 ms, counts as finished")
 def test_a_writer_of_two_seconds_is_waited_for(stage):
     scene = stage()
     scene.change(lambda path, text: pieces(path, text, pause=0.1))

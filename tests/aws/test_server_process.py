@@ -503,7 +503,6 @@ class TestLeaf:
         renewed = self.renew(state)
         await_that(lambda: self.presented(server) == renewed)
 
-    @pytest.mark.xfail(strict=True, reason="a file whose bytes were judged is judged again when they change only")
     def test_such_a_key_is_taken_once_it_is_closed(self, state, start):
         server = start()
         renewed = self.renew(state, mode=0o644)

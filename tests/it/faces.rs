@@ -85,7 +85,6 @@ const LOUD: &str = "Invalid log level \"loud\". Valid values are: panic, fatal, 
 async fn what_fails_without_being_a_wrong_command_line_ends_with_1_under_every_name() {
     let failing: &[(&[&str], &str)] = &[
         (&["verify", "-i", "c", "-t", "x"], "could not verify token: "),
-        (&["verify", "-i", "a b", "-t", "x"], "--cluster-id: a cluster ID holds"),
         (&["token", "-c", "none.yaml"], "Can't read configuration file \"none.yaml\": "),
         (&["token", "-c", "C.YAML"], "unsupported config type \"YAML\""),
         (&["explain", "-c", "none.yaml", "arn:aws:iam::123456789012:user/ann"], "none.yaml"),

@@ -436,6 +436,26 @@ async fn a_clock_that_steps_back_does_not_revive_a_token() {
 }
 
 #[tokio::test]
+async fn a_refusal_for_age_holds_for_that_token_and_that_age_alone() {
+    use iamgate::token::Acceptance;
+    let day = accept(&["c"]);
+    let minute = Acceptance { max_age: Age::from_secs(60).unwrap(), ..day.clone() };
+    let clock = iamgate::clock::UnixTime::from_secs(NOW.as_secs() + 61);
+    let verifier = Verifier::new(Script::default(), clock);
+    let token = Vector::good().token();
+    let judge = |token: &Secret, accept: &Acceptance| verifier.admit(token, accept).map(|_| ());
+    let late = Refusal::Stale(Stale::Late(Duration::from_secs(61)));
+    assert_eq!(judge(&token, &minute), Err(late));
+    assert_eq!(judge(&token, &minute), Err(Refusal::Stale(Stale::Remembered)));
+    assert_eq!(judge(&token, &day), Ok(()), "the age was raised");
+
+    let scope = "ASIAIOSFODNN7EXAMPLE%2F20200102%2Fus-west-2%2Fsts%2Faws4_request";
+    let copy = Vector::good().set("X-Amz-Date", "20200102T030405Z").set("X-Amz-Credential", scope);
+    assert!(matches!(judge(&copy.token(), &day), Err(Refusal::Stale(Stale::Late(_)))));
+    assert_eq!(judge(&token, &day), Ok(()), "a copy with an old date does not spoil the token");
+}
+
+#[tokio::test]
 async fn no_refusal_prints_the_token() {
     for vector in [Vector::good().push("Foo", "x"), Vector::good().set("X-Amz-Expires", "hunter2")]
     {
