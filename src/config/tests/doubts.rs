@@ -149,7 +149,7 @@ fn a_name_of_kubernetes_own_that_the_caller_completes_is_doubted() {
         let told = warned(&role(username, group));
         let want: Vec<_> =
             key.map(|key| format!("server.mapRoles[0].{key}: {advice}")).into_iter().collect();
-        let told: Vec<_> = told.iter().filter_map(|line| line.splitn(2, ": ").nth(1)).collect();
+        let told: Vec<_> = told.iter().filter_map(|line| Some(line.split_once(": ")?.1)).collect();
         assert_eq!(told, want, "{username} {group}");
     }
 }
@@ -174,7 +174,7 @@ fn strict_is_about_unknown_keys_and_repeated_entries_however_much_advice_there_i
 #[test]
 fn strict_makes_faults_of_unknown_keys_and_repeated_entries_and_of_nothing_else() {
     let text = "clusterID: c\nserver:\n  prot: 1\n  mapRoles:\n    - {rolearn: 'arn:aws:iam::123456789012:role/a', username: u, groups: [system:masters]}\n";
-    let document = Document::read(text.as_bytes(), std::path::Path::new("c.yaml")).unwrap();
+    let document = Document::read(text.as_bytes(), Path::new("c.yaml")).unwrap();
     let over = ServerOverrides { strict: true, ..ServerOverrides::default() };
     let faults = server(Some(&document), &over, Face::Own).unwrap_err();
     let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
