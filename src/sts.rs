@@ -21,7 +21,9 @@ use crate::trust::{self, TrustFault};
 pub struct HttpsSts {
     config: Config,
     direct: OnceLock<Client>,
-    proxied: OnceLock<Client>,
+    regular: OnceLock<Client>,
+    passing: OnceLock<Client>,
+    regulars: Regulars,
     tls: ClientConfig,
     under_way: AtomicUsize,
     limit: AtomicUsize,
@@ -51,7 +53,9 @@ impl HttpsSts {
         Ok(Self {
             config,
             direct: OnceLock::new(),
-            proxied: OnceLock::new(),
+            regular: OnceLock::new(),
+            passing: OnceLock::new(),
+            regulars: Regulars::default(),
             tls,
             under_way: AtomicUsize::new(0),
             limit,
@@ -64,16 +68,21 @@ impl HttpsSts {
     }
 
     fn client(&self, host: &str) -> Result<&Client, StsUnavailable> {
-        let direct = self.config.connect_to.contains_key(host);
-        let slot = if direct { &self.direct } else { &self.proxied };
+        let (slot, way) = if self.config.connect_to.contains_key(host) {
+            (&self.direct, Way::Direct)
+        } else if self.regulars.know(host) {
+            (&self.regular, Way::Regular)
+        } else {
+            (&self.passing, Way::Passing)
+        };
         if let Some(client) = slot.get() {
             return Ok(client);
         }
-        let client = self.build(direct).map_err(|_| StsUnavailable::Connect)?;
+        let client = self.build(way).map_err(|_| StsUnavailable::Connect)?;
         Ok(slot.get_or_init(|| client))
     }
 
-    fn build(&self, direct: bool) -> reqwest::Result<Client> {
+    fn build(&self, way: Way) -> reqwest::Result<Client> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let mut client = Client::builder()
@@ -86,9 +95,12 @@ impl HttpsSts {
             .referer(false)
             .connect_timeout(CONNECT.min(self.config.timeout))
             .timeout(self.config.timeout)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .pool_max_idle_per_host(match way {
+                Way::Direct | Way::Regular => IDLE_CONNECTIONS,
+                Way::Passing => PASSING_CONNECTIONS,
+            })
             .pool_idle_timeout(IDLE);
-        if direct {
+        if way == Way::Direct {
             client = client.no_proxy();
             for (host, address) in &self.config.connect_to {
                 client = client.resolve(host, *address);
@@ -113,6 +125,9 @@ impl HttpsSts {
             }
             body.extend_from_slice(&chunk);
         }
+        if status == 200 {
+            self.regulars.welcome(host);
+        }
         Ok(Reply { status, json, body })
     }
 }
@@ -127,6 +142,37 @@ impl Sts for HttpsSts {
 impl<S: Sts> Sts for Arc<S> {
     async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsFault> {
         (**self).ask(request).await
+    }
+}
+
+/// How a host is reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Way {
+    /// At the address that the configuration gives, past any proxy.
+    Direct,
+    /// By its name, with connections kept for the next reviews.
+    Regular,
+    /// By its name, with hardly any connection kept. Tokens choose among more than a hundred hosts,
+    /// and anybody may send tokens: idle connections to all of them would be hundreds of MiB.
+    Passing,
+}
+
+/// The first few hosts that vouched for somebody: a cluster's users sign for one or two.
+#[derive(Debug, Default)]
+struct Regulars([OnceLock<Box<str>>; REGULAR_HOSTS]);
+
+impl Regulars {
+    fn know(&self, host: &str) -> bool {
+        self.0.iter().any(|known| known.get().is_some_and(|known| **known == *host))
+    }
+
+    /// Takes `host` in, if it is not known and there is room.
+    fn welcome(&self, host: &str) {
+        for place in &self.0 {
+            if &**place.get_or_init(|| host.into()) == host {
+                return;
+            }
+        }
     }
 }
 
@@ -174,6 +220,10 @@ const BODY: usize = 64 * 1024;
 const CONNECT: Duration = Duration::from_secs(3);
 /// As many as may be under way by default: fewer, and each burst opens connections anew.
 const IDLE_CONNECTIONS: usize = 64;
+/// To a host that is none of the first few.
+const PASSING_CONNECTIONS: usize = 1;
+/// A region, the one that users' laptops are set to, and either's dual-stack host.
+const REGULAR_HOSTS: usize = 4;
 /// Below the idle limits of load balancers, so that a connection is not used as it is being closed.
 const IDLE: Duration = Duration::from_secs(50);
 

@@ -194,7 +194,7 @@ fn username(entry: &Section<'_>, found: &mut Findings) -> Option<Template> {
     if matches!(text.text, "{{SessionName}}" | "{{SessionNameRaw}}") {
         found.warn(text.at, Doubt::SessionOnly);
     }
-    text.parse(found, Wrong::Template)
+    template(text, found)
 }
 
 fn groups(entry: &Section<'_>, found: &mut Findings) -> Vec<Template> {
@@ -205,9 +205,18 @@ fn groups(entry: &Section<'_>, found: &mut Findings) -> Vec<Template> {
             "system:masters" => found.warn(text.at, Doubt::Masters),
             _ => {}
         }
-        groups.extend(text.parse::<Template>(found, Wrong::Template));
+        groups.extend(template(text, found));
     });
     groups
+}
+
+/// Whoever may assume a role may call the session `masters`.
+fn template(text: Text<'_>, found: &mut Findings) -> Option<Template> {
+    let template = text.parse::<Template>(found, Wrong::Template)?;
+    if template.is_system_with_session() {
+        found.warn(text.at, Doubt::SystemWithSession);
+    }
+    Some(template)
 }
 
 /// The same principal twice: the last entry is the one that counts.

@@ -153,6 +153,8 @@ pub(super) enum Doubt {
     SessionOnly,
     #[error("SSO entries take no part: the feature gate SSORoleMatch is not set")]
     SsoOff,
+    #[error("the caller chooses part of a name that begins with `system:`")]
+    SystemWithSession,
     #[error("unknown key{}", Suggestion(.0.as_deref()))]
     UnknownKey(Option<Box<str>>),
 }
@@ -237,6 +239,9 @@ impl Doubt {
             Self::ReservedFor(_) => Some("known are MountedFile, EKSConfigMap, CRD, DynamicFile"),
             Self::SameLastElement(_) => Some("write the role that is there without its path"),
             Self::SessionOnly => Some("put a literal prefix before it"),
+            Self::SystemWithSession => {
+                Some("leave the session's name out, or begin with a prefix of your own")
+            }
             Self::SsoOff => Some("give --feature-gates=SSORoleMatch=true"),
         }
     }

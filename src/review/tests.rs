@@ -136,20 +136,52 @@ fn no_decision_is_a_status_that_the_api_server_tries_again_on() {
 
 #[test]
 fn every_refusal_has_its_face_and_its_metric() {
-    let late = Stale::Late(std::time::Duration::from_secs(901));
-    for (refusal, status, outcome) in [
-        (Refusal::Malformed(Malformed::Prefix), 200, Outcome::InvalidToken),
-        (Refusal::Malformed(Malformed::Host(HostFault::NotSts)), 200, Outcome::InvalidToken),
-        (Refusal::Malformed(Malformed::Base64), 200, Outcome::InvalidToken),
-        (Refusal::Stale(late), 200, Outcome::InvalidToken),
-        (Refusal::Denied(Denial::BadSignature), 200, Outcome::StsError),
-        (Refusal::Throttled, 429, Outcome::StsThrottling),
-        (Refusal::Busy, 429, Outcome::StsThrottling),
-        (Refusal::Unavailable(StsUnavailable::Timeout), 504, Outcome::StsError),
-        (Refusal::Unreadable(Unreadable::Shape), 504, Outcome::StsError),
+    use Outcome::{InvalidToken, StsError, StsThrottling};
+    use Told::{NotOurs, TooMany, Unavailable};
+    let seconds = std::time::Duration::from_secs(901);
+    let denied = Told::Denied;
+    let unreachable = Unavailable("STS cannot be asked");
+    for (refusal, told, outcome) in [
+        (Refusal::Malformed(Malformed::Prefix), NotOurs, InvalidToken),
+        (
+            Refusal::Malformed(Malformed::Host(HostFault::NotSts)),
+            denied("sts_host_not_allowed"),
+            InvalidToken,
+        ),
+        (
+            Refusal::Malformed(Malformed::Host(HostFault::RegionNotAllowed)),
+            denied("sts_host_not_allowed"),
+            InvalidToken,
+        ),
+        (Refusal::Malformed(Malformed::Size(16_385)), denied("token_malformed"), InvalidToken),
+        (Refusal::Malformed(Malformed::Base64), denied("token_malformed"), InvalidToken),
+        (Refusal::Stale(Stale::Early(seconds)), denied("token_not_yet_valid"), InvalidToken),
+        (Refusal::Stale(Stale::Late(seconds)), denied("token_expired"), InvalidToken),
+        (Refusal::Stale(Stale::Remembered), denied("token_expired"), InvalidToken),
+        (
+            Refusal::Denied(Denial::BadSignature),
+            denied("cluster_id_mismatch_or_bad_signature"),
+            StsError,
+        ),
+        (Refusal::Denied(Denial::ExpiredToken), denied("credentials_expired"), StsError),
+        (Refusal::Denied(Denial::UnknownKey), denied("access_key_unknown"), StsError),
+        (Refusal::Denied(Denial::AccessDenied), denied("sts_denied"), StsError),
+        (Refusal::Denied(Denial::Other), denied("sts_denied"), StsError),
+        (Refusal::Throttled, TooMany("STS is throttling requests"), StsThrottling),
+        (Refusal::Busy, TooMany("too many requests to STS are under way"), StsThrottling),
+        (Refusal::Unavailable(StsUnavailable::Timeout), unreachable, StsError),
+        (Refusal::Unavailable(StsUnavailable::Status(500)), unreachable, StsError),
+        (
+            Refusal::Unreadable(Unreadable::Shape),
+            Unavailable("the answer of STS cannot be read"),
+            StsError,
+        ),
     ] {
-        assert_eq!(Told::from(&refusal).status(), status, "{refusal}");
+        assert_eq!(Told::from(&refusal), told, "{refusal}");
         assert_eq!(Outcome::from(&refusal), outcome, "{refusal}");
     }
-    assert_eq!(Told::from(&Refusal::Malformed(Malformed::Prefix)), Told::NotOurs);
+    for (told, status) in [(NotOurs, 200), (denied("x"), 200), (TooMany("x"), 429)] {
+        assert_eq!(told.status(), status);
+    }
+    assert_eq!(unreachable.status(), 504);
 }

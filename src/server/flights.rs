@@ -124,6 +124,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_flight_that_ends_late_leaves_its_successor_alone() {
+        let flights = Flights::<u8, u32>::new();
+        let under_way = flights.join(1, || std::future::pending().boxed());
+        drop(Entry { table: Arc::clone(&flights.0), key: 1, number: 7 });
+        assert_eq!(flights.under_way(), 1);
+        drop(under_way);
+        assert_eq!(flights.under_way(), 0);
+    }
+
+    #[tokio::test]
     async fn a_waiter_who_leaves_does_not_end_the_flight_and_the_last_one_does() {
         let flights = Flights::<u8, u32>::new();
         let (answer, pending) = oneshot::channel::<u32>();

@@ -357,6 +357,36 @@ async fn beyond_the_limit_nobody_is_asked_and_the_place_of_one_who_left_is_free(
 }
 
 #[test]
+fn the_first_hosts_that_vouch_for_somebody_are_the_regulars() {
+    let regulars = Regulars::default();
+    assert!(!regulars.know(HOST));
+    for _ in 0..9 {
+        regulars.welcome(HOST);
+    }
+    let more = |n| format!("sts.us-west-{n}.amazonaws.com");
+    for n in 3..9 {
+        regulars.welcome(&more(n));
+    }
+    let known: Vec<_> = (3..9).filter(|n| regulars.know(&more(*n))).collect();
+    assert_eq!((regulars.know(HOST), &*known), (true, &[3, 4, 5][..]));
+}
+
+#[tokio::test]
+async fn only_a_host_that_vouches_for_somebody_becomes_a_regular() {
+    for (text, regular) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", true),
+        ("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", false),
+        ("HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n", false),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n", false),
+    ] {
+        let stub = Stub::new(Act::Send(text)).await;
+        let sts = stub.sts(PATIENCE);
+        drop(ask(&sts).await);
+        assert_eq!(sts.regulars.know(HOST), regular, "{text:?}");
+    }
+}
+
+#[test]
 fn a_place_is_given_back_however_it_ends() {
     let under_way = AtomicUsize::new(0);
     let first = Place::take(&under_way, 1).unwrap();

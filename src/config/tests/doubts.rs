@@ -131,6 +131,30 @@ fn each_doubt_is_told_by_its_name() {
 }
 
 #[test]
+fn a_name_of_kubernetes_own_that_the_caller_completes_is_doubted() {
+    let advice = "the caller chooses part of a name that begins with `system:` (leave the \
+                  session's name out, or begin with a prefix of your own)";
+    let role = |username: &str, group: &str| {
+        let arn = "arn:aws:iam::111122223333:role/a";
+        with(&format!(
+            "  mapRoles: [{{rolearn: '{arn}', username: '{username}', groups: ['{group}']}}]"
+        ))
+    };
+    for (username, group, key) in [
+        ("system:{{SessionName}}", "a", Some("username")),
+        ("a", "system:{{SessionNameRaw}}", Some("groups[0]")),
+        ("system:node:{{EC2PrivateDNSName}}", "system:nodes", None),
+        ("a:{{SessionName}}", "system:bootstrappers", None),
+    ] {
+        let told = warned(&role(username, group));
+        let want: Vec<_> =
+            key.map(|key| format!("server.mapRoles[0].{key}: {advice}")).into_iter().collect();
+        let told: Vec<_> = told.iter().filter_map(|line| Some(line.split_once(": ")?.1)).collect();
+        assert_eq!(told, want, "{username} {group}");
+    }
+}
+
+#[test]
 fn strict_is_about_unknown_keys_and_repeated_entries_however_much_advice_there_is() {
     let mut text = "clusterID: c\nserver:\n  mapRoles:\n".to_owned();
     let arn = "arn:aws:iam::111122223333:role/r";

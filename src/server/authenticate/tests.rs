@@ -283,6 +283,19 @@ async fn tokens_of_others_are_no_event_and_nobody_is_asked_about_bad_ones() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_no_question_is_a_bad_request_and_is_not_told_on() {
+    let room = Room::new(&admins(), []);
+    for body in ["", "{\"spec\":{\"token\":7}}", "{\"kind\":\"Pod\"} verysecret"] {
+        let response = room.authenticator.review(Bytes::from(body), CLIENT).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{body}");
+        assert_eq!(response.body(), "expected a request body to be a TokenReview\n");
+    }
+    assert!(room.counted("authenticate_latency_seconds_count{result=\"malformed_request\"} 3"));
+    let logged = room.logged();
+    assert!(logged.contains("WARN") && !logged.contains("verysecret"), "{logged}");
+}
+
+#[tokio::test]
 async fn before_there_is_a_configuration_nothing_can_be_said() {
     let room = Room::new("", []);
     let (status, body) = room.review(&token()).await;
