@@ -156,7 +156,8 @@ impl Server {
     async fn connect_with(&self, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
         let tcp = TcpStream::connect(self.address).await?;
         let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, tcp).await
+        let shaking = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+        timeout(PATIENCE, shaking).await.expect("a handshake or its refusal")
     }
 
     /// One request on a connection of its own: the status and the whole answer.
