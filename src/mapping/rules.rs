@@ -140,9 +140,13 @@ impl Rules {
     /// There is none.
     pub fn find(&self, identity: &Identity) -> Result<Found<'_>, NotMapped> {
         let asked = Asked::of(identity);
-        for (kind, list) in [(RuleKind::MapRoles, &self.roles), (RuleKind::MapUsers, &self.users)] {
-            if let Some(hit) = list.find(&asked, self.sso) {
-                return Ok(self.found(kind, list.entries.get(hit.position), Some(hit)));
+        let lists = [(RuleKind::MapRoles, &self.roles), (RuleKind::MapUsers, &self.users)];
+        // Who is named comes before who is only described, whichever list it stands in.
+        for step in [List::named, List::described] {
+            for (kind, list) in lists {
+                if let Some(hit) = step(list, &asked, self.sso) {
+                    return Ok(self.found(kind, list.entries.get(hit.position), Some(hit)));
+                }
             }
         }
         match self.accounts.contains(&identity.account) {
@@ -291,14 +295,19 @@ impl List {
         }
     }
 
-    fn find(&self, asked: &Asked, sso: Sso) -> Option<Hit> {
-        let hit = |by| move |position| Hit { by, position };
+    /// The entry with the caller's ARN.
+    fn named(&self, asked: &Asked, _: Sso) -> Option<Hit> {
         let exact = self.by_subject.find(&asked.subject, self.keys(Who::subject));
         exact
-            .map(hit(By::Arn))
-            .or_else(|| self.without_path(asked).map(hit(By::ArnWithoutPath)))
-            .or_else(|| self.permission_set(asked, sso).map(hit(By::Sso)))
-            .or_else(|| self.pattern(asked).map(hit(By::Pattern)))
+            .map(|position| Hit { by: By::Arn, position })
+            .or_else(|| Some(Hit { by: By::ArnWithoutPath, position: self.without_path(asked)? }))
+    }
+
+    /// The permission set or the pattern that the caller fits.
+    fn described(&self, asked: &Asked, sso: Sso) -> Option<Hit> {
+        self.permission_set(asked, sso)
+            .map(|position| Hit { by: By::Sso, position })
+            .or_else(|| Some(Hit { by: By::Pattern, position: self.pattern(asked)? }))
     }
 
     /// A caller with a path is not taken for an entry with another path: STS tells none, so there

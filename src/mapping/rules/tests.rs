@@ -156,8 +156,9 @@ fn of_several_rules_always_the_same_one_wins() {
             "r1",
         ),
         (vec!["sso:View", "sso:view", "sso:Vi"], vec![], sso, "r1"),
-        // Any role entry before any user entry.
-        (vec!["role/a*"], vec!["role/admin"], "admin", "r0"),
+        // Of the named ones, and of the described ones, role entries before user entries.
+        (vec!["role/admin"], vec!["role/admin"], "admin", "r0"),
+        (vec!["role/a*"], vec!["role/admin"], "admin", "u0"),
         (vec!["role/b*"], vec!["role/admin"], "admin", "u0"),
     ] {
         let full = |texts: &[&str]| -> Vec<String> {
@@ -287,7 +288,8 @@ fn naive(input: &RulesInput, caller: &Arn) -> Option<Box<str>> {
         Who::Arn(arn) => same(&arn.canonical().to_ascii_lowercase()),
         Who::Pattern(_) | Who::Sso(_) => false,
     };
-    for list in [&input.roles, &input.users] {
+    let lists = [&input.roles, &input.users];
+    let named = lists.iter().find_map(|list| {
         let exact = list.iter().rfind(|entry| of_arn(entry, &|arn| arn == text));
         let told = last(&text) != text;
         let pathless = list.iter().rfind(|entry| {
@@ -296,27 +298,33 @@ fn naive(input: &RulesInput, caller: &Arn) -> Option<Box<str>> {
                 false => last(arn) == text,
             })
         });
-        let set = list.iter().rfind(|entry| match &entry.who {
-            Who::Sso(role) => {
-                let arn = last(&caller.canonical());
-                let stem = role.to_string();
-                let stem = stem.trim_end_matches('*');
-                let (head, tail) = arn.split_at_checked(stem.len()).unwrap_or_default();
-                head.eq_ignore_ascii_case(stem)
-                    && tail.len() == 16
-                    && tail.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
-            }
-            Who::Arn(_) | Who::Pattern(_) => false,
-        });
-        let pattern = list.iter().find(|entry| match &entry.who {
-            Who::Pattern(pattern) => {
-                pattern.matches(&last(&text).parse::<Arn>().unwrap().subject())
-            }
-            Who::Arn(_) | Who::Sso(_) => false,
-        });
-        if let Some(entry) = exact.or(pathless).or(set).or(pattern) {
-            return Some(entry.username.as_str().into());
-        }
+        exact.or(pathless)
+    });
+    let described = || {
+        lists.iter().find_map(|list| {
+            let set = list.iter().rfind(|entry| match &entry.who {
+                Who::Sso(role) => {
+                    let arn = last(&caller.canonical());
+                    let stem = role.to_string();
+                    let stem = stem.trim_end_matches('*');
+                    let (head, tail) = arn.split_at_checked(stem.len()).unwrap_or_default();
+                    head.eq_ignore_ascii_case(stem)
+                        && tail.len() == 16
+                        && tail.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
+                }
+                Who::Arn(_) | Who::Pattern(_) => false,
+            });
+            let pattern = list.iter().find(|entry| match &entry.who {
+                Who::Pattern(pattern) => {
+                    pattern.matches(&last(&text).parse::<Arn>().unwrap().subject())
+                }
+                Who::Arn(_) | Who::Sso(_) => false,
+            });
+            set.or(pattern)
+        })
+    };
+    if let Some(entry) = named.or_else(described) {
+        return Some(entry.username.as_str().into());
     }
     input.accounts.contains(&caller.account()).then(|| caller.canonical())
 }
