@@ -7,8 +7,8 @@
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-13s %s\n", $$1, $$2 }'
 
-demo: build ## the main job on this machine: no AWS account, no cluster
-	@dist/iamgate demo
+demo: ## the main job on this machine: no AWS account, no cluster
+	@scripts/build-release > /dev/null && dist/iamgate demo
 
 test: lint build ## every test there is, the process tests with the release binary
 	@IAMGATE_BIN=$(CURDIR)/dist/iamgate $(MAKE) --no-print-directory test-unit test-aws test-kubectl
