@@ -25,6 +25,7 @@ use crate::face::Face;
 use crate::log;
 use crate::outcome::{Exit, Failure};
 use crate::system::{Environment, ProcessEnvironment};
+use crate::token::PREFIX;
 
 /// AWS IAM sign-in for self-managed Kubernetes control planes
 #[derive(Debug, Parser)]
@@ -66,10 +67,13 @@ enum Command {
     #[command(after_help = TOKEN_EXAMPLES)]
     Token(token::TokenArgs),
     /// Say who is behind a token
+    #[command(after_help = VERIFY_EXAMPLES)]
     Verify(verify::VerifyArgs),
     /// Say which mapping wins for an ARN, and why
+    #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(explain::ExplainArgs),
     /// Look at configuration files
+    #[command(after_help = CONFIG_EXAMPLES)]
     Config(config::ConfigArgs),
     /// Show the main job on this machine: no AWS account, no cluster
     Demo,
@@ -180,9 +184,9 @@ fn explain_unknown_command(error: &mut clap::Error, program: &clap::Command) {
     let names: Vec<_> = parent.get_subcommands().map(clap::Command::get_name).collect();
     let tip = format!("the commands are {}", names.join(", "));
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
-    let secret = |value: &ContextValue| value.to_string().starts_with(TOKEN_PREFIX);
+    let secret = |value: &ContextValue| value.to_string().starts_with(PREFIX);
     if error.get(ContextKind::InvalidSubcommand).is_some_and(secret) {
-        let shown = ContextValue::String(format!("{TOKEN_PREFIX}..."));
+        let shown = ContextValue::String(format!("{PREFIX}..."));
         error.insert(ContextKind::InvalidSubcommand, shown);
     }
 }
@@ -260,7 +264,6 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 
 const GATES: &str = "feature-gates";
 const REFERENCE: &str = "aws-iam-authenticator";
-const TOKEN_PREFIX: &str = "k8s-aws-v1.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -275,3 +278,19 @@ Examples:
   iamgate token --cluster-id my-cluster.example.com
   iamgate token -i my-cluster.example.com --role arn:aws:iam::123456789012:role/Admin --cache
   AWS_PROFILE=staging iamgate token -i my-cluster.example.com --token-only";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  iamgate verify --cluster-id my-cluster.example.com --token \"$TOKEN\"
+  iamgate verify -i my-cluster.example.com -t \"$TOKEN\" -o json";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  iamgate explain arn:aws:iam::123456789012:role/Admin
+  iamgate explain --config config.yaml arn:aws:sts::123456789012:assumed-role/Admin/jane";
+
+const CONFIG_EXAMPLES: &str = "\
+Examples:
+  iamgate config check config.yaml
+  iamgate config check --output json config.yaml
+  iamgate config schema > iamgate.schema.json";

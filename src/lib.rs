@@ -3,14 +3,16 @@
 //! Arrows point at what a module may use; `tests/it/architecture.rs` holds the code to it.
 //!
 //! ```text
-//!        main -- cli -- system              (wiring: may use all)
-//!          +------+------+-------+
-//!        demo   server  client   |          (adapters: tokio, hyper, rustls, files)
-//!                 |       |      |
-//!        review  reload  sts    ec2   config
-//!          +------+-------+------+------+
-//!             mapping          token
-//!                +-- identity . clock . secret --+   (core: no async, no I/O, no wire format)
+//!        main -- cli -- demo                     (wiring: may use all)
+//!          +------+------+
+//!        server        client                     (adapters: tokio, hyper, rustls, files)
+//!          |             |
+//!   review  reload  sts  ec2  config              (one step out)
+//!   metrics  log  keypair  trust  files
+//!          +------+------+
+//!       mapping        token                      (core: no async, no I/O, no wire format)
+//!          +-- identity . clock . secret --+
+//!   outcome . face . system                       (plain values that all may know)
 //! ```
 
 pub mod cli;

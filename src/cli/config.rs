@@ -3,18 +3,19 @@
 //! `check` judges a file as the server under this name would, and as the client commands would.
 //! It does not look at what the file names: certificates, directories, addresses.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
+use super::settings::DEFAULT_CONFIG;
 use crate::config::{
     self, ClientOverrides, Document, Fault, Faults, ServerOverrides, Warning, schema,
 };
 use crate::face::Face;
+use crate::files::{self, ReadFault};
 use crate::outcome::Failure;
 
 /// Looks at a configuration file.
@@ -32,7 +33,7 @@ enum ConfigCommand {
     /// Exit code 0 if nothing is wrong (there may be warnings), 1 otherwise.
     Check {
         /// The file: YAML, JSON or TOML by its extension
-        #[arg(default_value = DEFAULT_FILE)]
+        #[arg(default_value = DEFAULT_CONFIG)]
         file: PathBuf,
         /// How to tell it
         #[arg(long, short, value_enum, default_value_t = Output::Text)]
@@ -74,7 +75,7 @@ impl From<Verdict> for ExitCode {
 /// The file could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read the configuration {}", .0.display())]
-struct Unread(PathBuf, #[source] io::Error);
+struct Unread(PathBuf, #[source] ReadFault);
 
 /// Runs the command; prints on `out`.
 ///
@@ -84,7 +85,7 @@ struct Unread(PathBuf, #[source] io::Error);
 pub(crate) fn run(args: ConfigArgs, face: Face, out: &mut impl Write) -> Result<Verdict, Failure> {
     match args.command {
         ConfigCommand::Check { file, output, strict: _ } => {
-            let bytes = match read(&file) {
+            let bytes = match files::read_capped(&file, Document::MAX_LEN) {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     return Err(Failure::from(Unread(file, error))
@@ -104,17 +105,6 @@ pub(crate) fn run(args: ConfigArgs, face: Face, out: &mut impl Write) -> Result<
         }
     }
 }
-
-/// Reads one byte more than is allowed, so that the reader of the text can tell that it is too
-/// much.
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(file)?.take(Document::MAX_LEN as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Where our own manifests and the original deployment have it.
-const DEFAULT_FILE: &str = "/etc/aws-iam-authenticator/config.yaml";
 
 struct Report {
     faults: Vec<Fault>,
@@ -228,7 +218,7 @@ mod tests {
     fn file(text: &str) -> (tempfile::TempDir, String) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.yaml");
-        File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
         let path = path.to_str().unwrap().to_owned();
         (dir, path)
     }

@@ -179,7 +179,8 @@ fn first_policy(
         let ServerSettings { fixed, policy } = value;
         tell_mappings(&policy);
         let reloader = Reloader::new(move |_: &[u8]| Ok(policy.clone()));
-        accepted(reloader.offer(&[]), metrics, health);
+        reloader.offer(&[]);
+        accepted(metrics, health);
         return Ok((reloader, fixed));
     };
     let (name, flags, first) = (file.to_owned(), over.clone(), Arc::clone(started));
@@ -202,8 +203,8 @@ fn first_policy(
     let fault: Failure = match reload::read(file, CONFIG_LIMIT) {
         Ok(bytes) => match reloader.offer(&bytes) {
             Reload::Kept(faults) => settings::wrong(faults),
-            taken @ (Reload::Replaced | Reload::Same) => {
-                accepted(taken, metrics, health);
+            Reload::Replaced | Reload::Same => {
+                accepted(metrics, health);
                 if let Some(policy) = reloader.live().get() {
                     tell_mappings(&policy);
                 }
@@ -249,7 +250,7 @@ fn tell_mappings(policy: &Policy) {
     info!(roles, users, accounts, "mappings in force");
 }
 
-fn accepted(_: Reload<Faults>, metrics: &Metrics, health: &Health) {
+fn accepted(metrics: &Metrics, health: &Health) {
     metrics.config_reloaded(true, SystemClock.now());
     health.config_loaded();
 }
