@@ -290,13 +290,14 @@ fn canonical_encoding(value: &str) -> bool {
         b'A'..=b'F' => Some(b - b'A' + 10),
         _ => None,
     };
-    let encoded = |after: &str| {
-        let [high, low, ..] = *after.as_bytes() else { return false };
+    let encoded = |after: &[u8]| {
+        let [high, low, ..] = *after else { return false };
         let (Some(high), Some(low)) = (hex(high), hex(low)) else { return false };
         let decoded = high << 4 | low;
         decoded.is_ascii_graphic() && !unreserved(decoded)
     };
-    each(value.as_bytes(), |b| unreserved(b) | (b == b'%')) && value.split('%').skip(1).all(encoded)
+    let bytes = value.as_bytes();
+    each(bytes, |b| unreserved(b) | (b == b'%')) && bytes.split(|b| *b == b'%').skip(1).all(encoded)
 }
 
 /// Whether all bytes are such. It looks at each, whatever those before it were, so that the compiler
