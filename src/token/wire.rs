@@ -53,7 +53,7 @@ pub enum Malformed {
     Algorithm,
     #[error("the signed headers are not host;x-k8s-aws-id")]
     SignedHeaders,
-    #[error("X-Amz-Expires is not 1 to 900")]
+    #[error("X-Amz-Expires is not 0 to 900")]
     Expires,
     #[error("X-Amz-Date is not a time like 20060102T150405Z")]
     Date,
@@ -222,11 +222,13 @@ fn literal(value: &str, wanted: &str, fault: Malformed) -> Result<(), Malformed>
     if value == wanted { Ok(()) } else { Err(fault) }
 }
 
-/// The standard parser would also take `+60` and `060`.
+/// The standard parser would also take `+60` and `060`. STS ignores the value. 0 is what the reference's clients up to 0.6
+/// and others sign, and the reference takes it.
 fn expires(value: &str) -> Result<u16, Malformed> {
-    let plain = value.bytes().all(|b| b.is_ascii_digit()) && !value.starts_with('0');
+    let digits = value.bytes().all(|b| b.is_ascii_digit());
+    let plain = digits && (value == "0" || !value.starts_with('0'));
     let seconds = if plain { value.parse().ok() } else { None };
-    seconds.filter(|seconds| (1..=900).contains(seconds)).ok_or(Malformed::Expires)
+    seconds.filter(|seconds| *seconds <= 900).ok_or(Malformed::Expires)
 }
 
 /// A moment as SigV4 writes it: `YYYYMMDDTHHMMSSZ`, nothing else. Years before 1970 count as 1970:

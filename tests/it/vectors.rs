@@ -1,4 +1,4 @@
-//! Tokens that botocore made (`tests/aws/vectors.py`): ours are the same bytes, and are admitted.
+//! Tokens that botocore made (`tests/aws/vectors.py`): ours are the same bytes, and are admitted. `sdks` has those of other SDKs.
 
 use iamgate::clock::UnixTime;
 use iamgate::identity::{ClusterId, Partition};
@@ -8,7 +8,9 @@ use iamgate::token::{
 };
 use serde::Deserialize;
 
-use crate::support::script::{Script, error, json};
+use crate::support::script::{Asked, Script, error, json};
+
+mod sdks;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -47,6 +49,21 @@ impl Golden {
         let of_region = |partition: &Partition| partition.names_region(&self.region);
         Partition::ALL.into_iter().find(of_region).unwrap()
     }
+
+    /// What STS is asked about `token`, which is judged as one of this vector's place and time.
+    async fn asked_with(&self, token: &str) -> Asked {
+        let sts = Script::new([json(403, error("ExpiredToken"))]);
+        let verifier = Verifier::new(sts.clone(), UnixTime::from_secs(self.unix_time));
+        let accept = Acceptance {
+            cluster_ids: vec![self.cluster_id()],
+            hosts: HostPolicy::new(self.partition()),
+            max_age: Age::default(),
+        };
+        let denied = verifier.verify(&Secret::new(token), &accept).await;
+        let refused = Refusal::Denied(Denial::ExpiredToken);
+        assert_eq!(denied.unwrap_err(), refused, "{}", self.name);
+        sts.finish()
+    }
 }
 
 #[test]
@@ -69,17 +86,7 @@ fn our_tokens_are_the_bytes_that_botocore_makes() {
 #[tokio::test]
 async fn botocores_tokens_reach_sts_as_the_request_that_was_signed() {
     for golden in Golden::all() {
-        let sts = Script::new([json(403, error("ExpiredToken"))]);
-        let verifier = Verifier::new(sts.clone(), UnixTime::from_secs(golden.unix_time));
-        let accept = Acceptance {
-            cluster_ids: vec![golden.cluster_id()],
-            hosts: HostPolicy::new(golden.partition()),
-            max_age: Age::default(),
-        };
-        let denied = verifier.verify(&Secret::new(golden.token.as_str()), &accept).await;
-        let refused = Refusal::Denied(Denial::ExpiredToken);
-        assert_eq!(denied.unwrap_err(), refused, "{}", golden.name);
-        let [(host, target, cluster_id)] = &sts.finish()[..] else {
+        let [(host, target, cluster_id)] = &golden.asked_with(&golden.token).await[..] else {
             panic!("{}: STS was not asked once", golden.name);
         };
         assert_eq!(format!("https://{host}{target}"), golden.url, "{}", golden.name);

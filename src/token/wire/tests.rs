@@ -84,6 +84,17 @@ fn a_date_has_one_spelling() {
 }
 
 #[test]
+fn an_expiry_has_one_spelling() {
+    for (text, seconds) in [("0", 0), ("1", 1), ("60", 60), ("900", 900)] {
+        assert_eq!(expires(text), Ok(seconds));
+    }
+    for text in ["", "00", "060", "+60", "-0", "-1", "901", "65536", "65537", "60.0", "60 ", "６"]
+    {
+        assert_eq!(expires(text), Err(Malformed::Expires), "{text:?}");
+    }
+}
+
+#[test]
 fn percent_encoding_has_one_spelling() {
     for value in ["abc", "FwoG%2F%2Babc%3D", "a-b._~9", "%25"] {
         assert!(canonical_encoding(value), "{value}");
