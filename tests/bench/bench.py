@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 import commands
-import scale
+import growth
+import mappings
 from rig import KIB, WARM_UP_SECONDS, Generators, Load, Mint, Server, Sts
 
 # Distinct tokens: a load that is longer begins again, long after the first answer was forgotten.
@@ -138,6 +139,23 @@ def server_under_load(reviews: Reviews, table: Table) -> None:
     table.add("p99, 64 connections, STS 20 ms", middle(l.p99 for l, _ in slow), AT_MOST, 28, "ms")
 
 
+def growing(reviews: Reviews, table: Table) -> None:
+    server = reviews.server(reviews.sts[0])
+    try:
+        grown = growth.reviews(reviews.generators, server)
+        _, longest = growth.reloads(reviews.generators, server)
+    finally:
+        server.close()
+    table.add("growth over 100,000 reviews", grown, AT_MOST, 1, "MiB")
+    table.add("rename to effect, the longest of 1,000 under load", longest, AT_MOST, 1, "s")
+
+
+def many_mappings(binary: Path, table: Table) -> None:
+    print()
+    most = mappings.measure(binary)
+    table.add("start with 100,000 mappings", most, AT_MOST, 1, "s")
+
+
 def main() -> None:
     binary, aws, tools = (Path(path).absolute() for path in sys.argv[1:4])
     parts = sys.argv[4:] or ["commands", "server", "mappings", "growth"]
@@ -153,11 +171,11 @@ def main() -> None:
                 if "server" in parts:
                     server_under_load(reviews, table)
                 if "growth" in parts:
-                    scale.growth(reviews, table)
+                    growing(reviews, table)
             finally:
                 reviews.close()
         if "mappings" in parts:
-            scale.mappings(binary, directory, table)
+            many_mappings(binary, table)
     table.print()
 
 

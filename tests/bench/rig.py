@@ -4,6 +4,7 @@ Everything is on loopback and in one directory. Nothing is judged here but wheth
 all reviews granted, each token signed, STS asked once for each.
 """
 
+import calendar
 import json
 import os
 import random
@@ -146,7 +147,6 @@ class Sts:
             given = dict(parse_qsl(target.partition("?")[2], strict_parsing=True))
             key = given["X-Amz-Credential"].partition("/")[0]
             signed_at = time.strptime(given["X-Amz-Date"] + "UTC", "%Y%m%dT%H%M%SZ%Z")
-            import calendar
             expected = vectors.presigned(HOST, cluster, _keys(int(key.removeprefix("ASIA"))), calendar.timegm(signed_at))
             if expected != f"https://{HOST.name}{target}":
                 raise RuntimeError("what reached STS is not what was signed")
@@ -186,14 +186,20 @@ class Server:
             server["sts"] = {"connectTo": {HOST.name: f"127.0.0.1:{sts.port}"}, "caFile": str(sts.ca)}
         self.settings = {"clusterID": CLUSTER, "server": server}
         self.map(mappings or [{"roleARN": ROLE, "username": "dev:{{SessionName}}", "groups": ["developers"]}])
+        self._followed, self._taken = None, 0
         self._started = time.monotonic()
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [binary, "server", "--config", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={"HOME": str(directory), "PATH": os.environ["PATH"]},
             )
-        self.health_port = int(self._await_log(rb"health listening on \S+?:(\d+)"))
-        self.port = int(self._await_log(rb"(?<!health )listening on 127\.0\.0\.1:(\d+)"))
+        try:
+            self.health_port = int(self._await_log(rb"health listening on \S+?:(\d+)"))
+            self.port = int(self._await_log(rb"(?<!health )listening on 127\.0\.0\.1:(\d+)"))
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
         self.start_seconds = time.monotonic() - self._started
 
     def map(self, roles: list) -> None:
@@ -223,10 +229,21 @@ class Server:
 
     def granted(self) -> int:
         """Reviews that were granted so far, by the server's own count."""
+        return self._counted(r'authenticate_latency_seconds_count\{result="success"\}')
+
+    def reloads(self) -> int:
+        """How often a changed configuration was taken, by the log that was written since the first call."""
+        if self._followed is None:
+            self._followed = self.log.open("rb")
+            self._followed.seek(0, os.SEEK_END)
+        self._taken += sum(b"configuration reloaded" in line for line in self._followed)
+        return self._taken
+
+    def _counted(self, series: str) -> int:
         with socket.create_connection(("127.0.0.1", self.health_port), timeout=10) as http:
             http.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             text = http.makefile().read()
-        found = re.search(r'authenticate_latency_seconds_count\{result="success"\} (\d+)', text)
+        found = re.search(rf"{series} (\d+)", text)
         return int(found[1]) if found else 0
 
     def tls(self) -> ssl.SSLContext:
@@ -235,6 +252,8 @@ class Server:
     def close(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(STOP_SECONDS)
+        if self._followed:
+            self._followed.close()
         if status != 0:
             raise RuntimeError(f"the server left with {status}")
 
@@ -267,11 +286,20 @@ class Generators:
         self._environment = {**os.environ, **({"LD_LIBRARY_PATH": str(library.parent)} if library else {})}
 
     def http1(self, server: Server, connections: int, seconds: int) -> Load:
-        script = Path(__file__).parent / "review.lua"
-        return self._measured(server, lambda: json.loads(self._run(
+        return self._measured(server, lambda: self._wrk_told(server, connections, seconds, self._mint.file))
+
+    def junk(self, server: Server, seconds: int) -> None:
+        """Tokens that are none."""
+        file = server.directory / "junk"
+        file.write_text("k8s-aws-v1.AAAA\neyJhbGciOiJSUzI1NiJ9\n")
+        self._wrk_told(server, 1, seconds, file)
+
+    def _wrk_told(self, server: Server, connections: int, seconds: int, tokens: Path) -> dict:
+        return json.loads(self._run(
             self._wrk(), "--threads", 1, "--connections", connections, "--duration", f"{seconds}s", "--timeout", "10s",
-            "--script", script, f"https://127.0.0.1:{server.port}", "--", self._mint.file, self._mint.start(),
-        ).splitlines()[-1]))
+            "--script", Path(__file__).parent / "review.lua", f"https://127.0.0.1:{server.port}",
+            "--", tokens, self._mint.start(),
+        ).splitlines()[-1])
 
     def http2(self, server: Server, connections: int, streams: int, seconds: int) -> Load:
         def run() -> dict:
