@@ -6,32 +6,29 @@ The same server goes through all of it, and after every case an honest STS at th
 import gzip
 import itertools
 import json
-import re
-import socket
-import ssl
-import time
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-import hostile
-import vectors
-from amazon import hosts
-from amazon.accounts import Role
 from hostile import Act, HostileSts, answered, cut, dripping, flooding, response, stalled
-from server_process import Server, asked, await_that, configuration, rendered
 from stand_in import ACCOUNT
-from webhook import CLUSTER
+from verdicts import (
+    BROKEN,
+    CANARY,
+    GRANTED,
+    HOST,
+    LATE,
+    TOO_LARGE,
+    Trial,
+    Verdict,
+    denied,
+    status,
+    throttled,
+    unreadable,
+)
 
-HOST = hosts.BY_NAME["sts.us-west-2.amazonaws.com"]
-# The server's patience here, and by default; and what a busy machine may add to it.
-STS_SECONDS, DEFAULT_SECONDS, GRACE_SECONDS = 1, 4, 4
 # Of the most memory that the process ever held, over all cases, each with one answer at a time: an answer's head may
 # grow to some 400 KiB in the HTTP library's buffer, and its body to 64 KiB.
 GROWTH_KIB = 4 * 1024
-# In every answer that must not be believed: it comes back in no reply, log line or metric.
-CANARY = "canary-in-the-answer"
 BODY_LIMIT = 64 * 1024
 
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/Process/{CANARY}"
@@ -73,43 +70,6 @@ def said(body: bytes, *headers: str, **options) -> Act:
     return answered(response(body, *headers, **options))
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What becomes of a review: what the API server is told, what the log, and what is counted."""
-
-    status: int
-    told: str | None
-    result: str
-    error: str | None
-    counted: tuple[str, ...]
-    requests: int = 1
-
-
-def _response(code: int) -> str:
-    label = str(code) if 100 <= code <= 599 else "other"
-    return f'sts_responses_total{{ResponseCode="{label}",StsRegion="{HOST.region}"}}'
-
-
-FAILURE = f'sts_connection_failures_total{{StsRegion="{HOST.region}"}}'
-THROTTLE = f'sts_throttling_total{{StsRegion="{HOST.region}"}}'
-GRANTED = Verdict(200, None, "success", None, (_response(200),))
-UNREACHABLE = Verdict(504, "STS cannot be asked", "sts_error", "STS cannot be reached", (FAILURE,), requests=0)
-
-
-def _failed(error: str) -> Verdict:
-    return Verdict(504, "STS cannot be asked", "sts_error", error, (FAILURE,))
-
-
-BROKEN = _failed("the answer of STS broke off")
-LATE = _failed("STS did not answer in time")
-TOO_LARGE = _failed("the answer of STS is larger than it can be")
-
-
-def unreadable(what: str, code: int = 200) -> Verdict:
-    error = f"the answer of STS cannot be read: {what}"
-    return Verdict(504, "the answer of STS cannot be read", "sts_error", error, (_response(code),))
-
-
 NOT_JSON = unreadable("it is not JSON")
 SHAPE = unreadable("it is not a GetCallerIdentity answer")
 OTHER_ACCOUNT = unreadable("its account is not that of its ARN")
@@ -120,132 +80,9 @@ def bad_arn(what: str) -> Verdict:
     return unreadable(f"its ARN is not one: {what}")
 
 
-def status(code: int) -> Verdict:
-    error = f"STS answered with status {code}"
-    return Verdict(504, "STS cannot be asked", "sts_error", error, (_response(code),))
-
-
-def throttled(code: int) -> Verdict:
-    counted = (_response(code), THROTTLE)
-    return Verdict(429, "STS is throttling requests", "sts_throttling", "STS is throttling us", counted)
-
-
-def denied(reason: str, error: str, code: int = 403) -> Verdict:
-    return Verdict(200, reason, "sts_error", f"STS refused the token: {error}", (_response(code),))
-
-
 BAD_SIGNATURE = denied(
     "cluster_id_mismatch_or_bad_signature", "the signature does not fit: wrong cluster ID or altered token"
 )
-
-
-@pytest.fixture(scope="module")
-def role(running_stand_in) -> Role:
-    return running_stand_in.directory.add_role("Process", ACCOUNT)
-
-
-@pytest.fixture(scope="module")
-def sts(running_stand_in):
-    sts = HostileSts(running_stand_in.sts.answer, running_stand_in.ca.with_name("server.pem"))
-    yield sts
-    sts.close()
-
-
-@pytest.fixture(scope="module")
-def start(binary, running_stand_in, role, tmp_path_factory):
-    """Starts a server that asks the STS at `address`; in the end it must leave well, having told nothing."""
-    running = []
-
-    def start(address: str, **settings) -> Server:
-        directory = tmp_path_factory.mktemp("server")
-        (directory / "state").mkdir()
-        rules = [{"rolearn": role.arn, "username": "process:{{SessionNameRaw}}"}]
-        # Another host, which is always honest.
-        connect_to = {**running_stand_in.connect_to, HOST.name: address}
-        settings = {"sts": {"connectTo": connect_to, "caFile": str(running_stand_in.ca), **settings}}
-        config = directory / "config.yaml"
-        config.write_text(rendered(configuration(directory, running_stand_in, mapRoles=rules, **settings)))
-        running.append(
-            Server([binary, "server", "--config", config, "--log-verbosity=trace"], directory / "state")
-        )
-        return running[-1]
-
-    yield start
-    for server in running:
-        server.stop()
-
-
-@pytest.fixture(scope="module")
-def server(start, sts, mint_for, running_stand_in) -> Server:
-    server = start(sts.address, timeout=f"{STS_SECONDS}s")
-    for _ in range(20):
-        assert server.review(mint_for()).granted
-    server.memory = memory(server)
-    return server
-
-
-@pytest.fixture(scope="module")
-def mint_for(running_stand_in, role):
-    """A token of a new session on the mapped role, signed by botocore now."""
-
-    def mint(session_name: str = "jane", host: hosts.Host = HOST) -> str:
-        session = running_stand_in.directory.open_session(role, session_name)
-        return vectors.token(vectors.presigned(host, CLUSTER, session.keys, int(time.time())))
-
-    return mint
-
-
-def memory(server: Server) -> int:
-    """The most that the process ever held, in KiB."""
-    told = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(re.search(r"^VmHWM:\s+(\d+) kB$", told, re.MULTILINE).group(1))
-
-
-COUNTERS = re.compile(
-    r"^aws_iam_authenticator_((?:sts_\w+_total|authenticate_latency_seconds_count)\{[^}]*\}) (\d+)$", re.MULTILINE
-)
-
-
-def counts(server: Server) -> dict[str, int]:
-    return {name: int(value) for name, value in COUNTERS.findall(server.metrics())}
-
-
-def counted_since(server: Server, before: dict[str, int]) -> dict[str, int]:
-    now = counts(server)
-    assert before.keys() <= now.keys()
-    return {name: value - before.get(name, 0) for name, value in now.items() if value != before.get(name, 0)}
-
-
-def told_of(review) -> str | None:
-    return review.body["status"].get("error") if review.status == 200 else review.body["message"]
-
-
-def hold_to(verdict: Verdict, server: Server, token: str, seconds: float = STS_SECONDS) -> None:
-    """Asks once, and looks at all that is told, logged and counted."""
-    before, logged, began = counts(server), len(server.log), time.monotonic()
-    review = server.review(token)
-    took = time.monotonic() - began
-    assert (review.status, told_of(review)) == (verdict.status, verdict.told)
-    assert review.granted == (verdict == GRANTED)
-    assert "retry-after" not in review.headers
-    line = server.await_log(r'.*msg="access (denied|granted)".*', after=logged)
-    assert line.group(1) == ("granted" if verdict == GRANTED else "denied")
-    if verdict.error:
-        assert f'error="{verdict.error}"' in line.group(), line.group()
-        assert CANARY not in json.dumps(review.body) + server.log[logged:]
-    expected = {f'authenticate_latency_seconds_count{{result="{verdict.result}"}}', *verdict.counted}
-    assert counted_since(server, before) == dict.fromkeys(expected, 1)
-    assert CANARY not in server.metrics()
-    assert took < seconds + GRACE_SECONDS
-
-
-def believed_again(server: Server, sts: HostileSts, token: str) -> None:
-    sts.await_quiet()
-    sts.play(None)
-    hold_to(GRANTED, server, token)
-    assert sts.requests == 1
-    for path in ("/livez", "/readyz"):
-        assert server.health(path).status == 200
 
 
 def case(name: str, act: Act, verdict: Verdict):
@@ -424,29 +261,38 @@ SLOW = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def trial(start_trial) -> Trial:
+    return start_trial()
+
+
 @pytest.mark.parametrize(("act", "verdict"), [*BELIEVED, *BODIES, *STATUSES, *HEADS, *FRAMES, *SLOW])
-def test_an_answer_has_its_one_verdict(server, sts, mint_for, act, verdict):
-    sts.play(act)
-    hold_to(verdict, server, mint_for())
-    assert sts.requests == 1
-    believed_again(server, sts, mint_for())
-    assert memory(server) - server.memory < GROWTH_KIB
+def test_an_answer_has_its_one_verdict(trial, act, verdict):
+    trial.sts.play(act)
+    trial.hold_to(verdict)
+    assert trial.sts.requests == 1
+    trial.hold_honest_to_grant()
+    assert trial.growth < GROWTH_KIB
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed(server, sts, mint_for, running_stand_in, code):
-    elsewhere = HostileSts(running_stand_in.sts.answer, running_stand_in.ca.with_name("server.pem"))
+def test_a_redirect_is_not_followed(trial, code):
+    elsewhere = HostileSts(trial.stand_in.sts.answer, trial.stand_in.ca.with_name("server.pem"))
     try:
         for place in (f"https://{elsewhere.address}/", f"https://{HOST.name}/", "/"):
-            sts.play(said(GOOD, f"Location: {place}", status=f"{code} x"))
-            hold_to(status(code), server, mint_for())
-            assert (sts.requests, elsewhere.connections) == (1, 0)
-            sts.await_quiet()
+            trial.sts.play(said(GOOD, f"Location: {place}", status=f"{code} x"))
+            trial.hold_to(status(code))
+            assert (trial.sts.requests, elsewhere.connections) == (1, 0)
+            trial.sts.await_quiet()
     finally:
         elsewhere.close()
-    believed_again(server, sts, mint_for())
+    trial.hold_honest_to_grant()
 
 
-@pytest.fixture(scope="module")
-def authority(running_stand_in) -> "Authority":
-    return Authority(running_stand_in.ca)
+@pytest.mark.parametrize("data", [b"", response(GOOD)[:-1]], ids=["nothing", "all but a byte"])
+def test_by_default_an_answer_has_four_seconds(start_trial, data):
+    # As in a file that does not say.
+    patient = start_trial(timeout=None)
+    patient.sts.play(stalled(data))
+    patient.hold_to(LATE, seconds=4)
+    patient.hold_honest_to_grant()
