@@ -65,8 +65,8 @@ class Wire:
 
     def reset(self) -> None:
         """Ends the connection as a crash does."""
+        self._read.close()
         reset(self.connection)
-        self.drop()
 
     def close(self) -> None:
         """Ends the connection in good order."""
@@ -77,8 +77,9 @@ class Wire:
 
 
 def reset(connection: socket.socket) -> None:
-    """Closed, it will send a reset in place of TCP's goodbye."""
+    """Ends the connection as a crash does."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from hostile import Act, HostileSts, answered, cut, dripping, flooding, response, stalled
+from hostile import Act, HostileSts, Wire, answered, cut, dripping, flooding, response, stalled
 from stand_in import ACCOUNT
 from verdicts import (
     BROKEN,
@@ -195,6 +195,7 @@ STATUSES = [
 
 HEADS = [
     case("no answer", answered(b""), BROKEN),
+    case("a reset", Act(Wire.reset), BROKEN),
     case("no HTTP", answered(GOOD), BROKEN),
     case("HTTP/0.9", answered(b"<html>canary-in-the-answer</html>\r\n\r\n"), BROKEN),
     case("HTTP/2", answered(b"\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64" + b"\0\0\0\4\1\0\0\0\0"), BROKEN),
