@@ -14,13 +14,16 @@ from stand_in import ACCOUNT
 from verdicts import (
     BROKEN,
     CANARY,
+    GOOD,
     GRANTED,
     HOST,
     LATE,
+    SESSION,
     TOO_LARGE,
     Trial,
     Verdict,
     denied,
+    identity,
     status,
     throttled,
     unreadable,
@@ -31,20 +34,8 @@ from verdicts import (
 GROWTH_KIB = 4 * 1024
 BODY_LIMIT = 64 * 1024
 
-SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/Process/{CANARY}"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-def identity(account=ACCOUNT, arn=SESSION, user_id=f"AROAEXAMPLE:{CANARY}") -> dict:
-    result = {"Account": account, "Arn": arn, "UserId": user_id}
-    return {
-        "GetCallerIdentityResponse": {"GetCallerIdentityResult": result, "ResponseMetadata": {"RequestId": "r"}},
-    }
-
-
-# Believed, it would be a grant.
-GOOD = json.dumps(identity()).encode()
 
 
 def good(**members) -> bytes:

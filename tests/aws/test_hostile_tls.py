@@ -12,8 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from amazon.authority import Authority
 from amazon.loopback import tls_context
 from hostile import Act, Wire, answered, reset, response
-from test_hostile_sts import GOOD
-from verdicts import BROKEN, HOST, LATE, UNREACHABLE, Trial
+from verdicts import BROKEN, GOOD, HOST, LATE, UNREACHABLE, Trial
 
 DAY = datetime.timedelta(days=1)
 OTHER = "sts.us-east-1.amazonaws.com"

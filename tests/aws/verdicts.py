@@ -23,6 +23,18 @@ STS_SECONDS, GRACE_SECONDS = 1, 4
 WARM_UP = 20
 # In every answer that must not be believed: it comes back in no reply, log line or metric.
 CANARY = "canary-in-the-answer"
+SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/Process/{CANARY}"
+
+
+def identity(account=ACCOUNT, arn=SESSION, user_id=f"AROAEXAMPLE:{CANARY}") -> dict:
+    result = {"Account": account, "Arn": arn, "UserId": user_id}
+    return {
+        "GetCallerIdentityResponse": {"GetCallerIdentityResult": result, "ResponseMetadata": {"RequestId": "r"}},
+    }
+
+
+# Believed, it would be a grant.
+GOOD = json.dumps(identity()).encode()
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,9 @@ class Trial:
         """A token of a new session on the mapped role, signed by botocore now."""
         session = self.stand_in.directory.open_session(self._role, session_name)
         return vectors.token(vectors.presigned(host, CLUSTER, session.keys, int(time.time())))
+
+    def review(self, session_name: str) -> Review:
+        return self.server.review(self.mint(session_name))
 
     def hold_to(self, verdict: Verdict, seconds: float = STS_SECONDS) -> None:
         """Asks once, and looks at all that is told, logged and counted."""
