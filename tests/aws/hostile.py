@@ -50,13 +50,16 @@ class Wire:
         return response(answer.body, *headers, status=str(answer.status))
 
     def await_end(self) -> bool:
-        """Whether the client hung up in time, having asked nothing more."""
+        """Whether the client hung up in time, having asked nothing more; if it asked, it gets no answer."""
         try:
-            return self._read.read(1) == b""
+            ended = self._read.read(1) == b""
         except TimeoutError:
-            return False
+            ended = False
         except OSError:
-            return True
+            ended = True
+        if not ended:
+            self.drop()
+        return ended
 
     def drop(self) -> None:
         """Ends the connection as TCP does, without TLS's own goodbye."""
@@ -214,6 +217,8 @@ class HostileSts:
     def _serve(self, connection: socket.socket) -> None:
         act = self._act
         connection.settimeout(PATIENCE_SECONDS)
+        # What is sent is there, not held back until the client's next word.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # The client may leave at any byte: its test tells, from its own side.
         with contextlib.suppress(OSError), connection:
             if act.tcp:

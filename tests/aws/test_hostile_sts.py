@@ -6,6 +6,7 @@ The same server goes through all of it, and after every case an honest STS at th
 import gzip
 import itertools
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -205,8 +206,6 @@ HEADS = [
     case("a line without end", flooding(OK + b"X: ", b"canary-in-the-answer"), BROKEN),
     case("a reason without end", flooding(b"HTTP/1.1 200 ", b"canary-in-the-answer "), BROKEN),
     case("a line of 1 MiB", said(GOOD, "X: " + "y" * (1 << 20)), BROKEN),
-    case("100 without end", flooding(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), LATE),
-    case("103 without end", flooding(b"", b"HTTP/1.1 103 Early Hints\r\nX: canary-in-the-answer\r\n\r\n"), LATE),
 ]  # fmt: skip
 
 FRAMES = [
@@ -240,6 +239,8 @@ FRAMES = [
 ]  # fmt: skip
 
 SLOW = [
+    case("100 without end", flooding(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), LATE),
+    case("103 without end", flooding(b"", b"HTTP/1.1 103 Early Hints\r\nX: canary-in-the-answer\r\n\r\n"), LATE),
     case("a silent one", stalled(b""), LATE),
     case("silent in the head", stalled(b"HTTP/1.1 200 OK\r\nContent-"), LATE),
     case("silent after the head", stalled(OK + b"Content-Length: %d\r\n\r\n" % len(GOOD)), LATE),
@@ -258,13 +259,28 @@ def trial(start_trial) -> Trial:
     return start_trial()
 
 
-@pytest.mark.parametrize(("act", "verdict"), [*BELIEVED, *BODIES, *STATUSES, *HEADS, *FRAMES, *SLOW])
-def test_an_answer_has_its_one_verdict(trial, act, verdict):
+@pytest.fixture(scope="module")
+def hasty(start_trial) -> Trial:
+    """Does not wait for long."""
+    return start_trial(seconds=2)
+
+
+def try_one(trial: Trial, act: Act, verdict: Verdict) -> None:
     trial.sts.play(act)
     trial.hold_to(verdict)
     assert trial.sts.requests == 1
     trial.hold_honest_to_grant()
     assert trial.growth < GROWTH_KIB
+
+
+@pytest.mark.parametrize(("act", "verdict"), [*BELIEVED, *BODIES, *STATUSES, *HEADS, *FRAMES])
+def test_an_answer_has_its_one_verdict(trial, act, verdict):
+    try_one(trial, act, verdict)
+
+
+@pytest.mark.parametrize(("act", "verdict"), SLOW)
+def test_an_answer_without_end_ends_at_the_limit(hasty, act, verdict):
+    try_one(hasty, act, verdict)
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
@@ -282,9 +298,39 @@ def test_a_redirect_is_not_followed(trial, code):
 
 
 @pytest.mark.parametrize("data", [b"", response(GOOD)[:-1]], ids=["nothing", "all but a byte"])
-def test_by_default_an_answer_has_four_seconds(start_trial, data):
-    # As in a file that does not say.
-    patient = start_trial(timeout=None)
-    patient.sts.play(stalled(data))
-    patient.hold_to(LATE, seconds=4)
-    patient.hold_honest_to_grant()
+def test_by_default_an_answer_has_four_seconds(trial, data):
+    assert trial.seconds == 4
+    try_one(trial, stalled(data), LATE)
+
+
+class TestCrowds:
+    """Many at once: as many as may be under way by default, all of them answered badly."""
+
+    UNDER_WAY = 64
+    # Each holds at most a head of some 400 KiB in a buffer that doubles, or a body of 64 KiB, and TLS's own buffers.
+    EACH_KIB = 768
+
+    @pytest.mark.parametrize(
+        "act",
+        [
+            stalled(OK + b"X: " + b"y" * 380_000),
+            stalled(response(b"x" * BODY_LIMIT)[:-1]),
+            flooding(OK + b"X: ", b"y"),
+            flooding(b"", b"HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n"),
+            flooding(CHUNKED, chunk(b"x")),
+        ],
+        ids=["a head of 380 kB", "a body of 64 KiB", "a head without end", "hints without end", "small chunks"],
+    )
+    def test_they_do_not_starve_the_others_and_do_not_grow_without_bound(self, start_trial, act):
+        trial = start_trial(seconds=3)
+        trial.sts.play(act)
+        tokens = [trial.mint(f"user-{n}") for n in range(self.UNDER_WAY)]
+        with ThreadPoolExecutor(self.UNDER_WAY) as crowd:
+            asking = [crowd.submit(trial.server.review, token) for token in tokens]
+            trial.sts.await_requests(1)
+            assert trial.server.health("/livez").status == 200
+            # There is no place for one more, at whichever STS, until some of them have ended.
+            assert {review.result().status for review in asking} == {504}
+        assert trial.sts.requests == self.UNDER_WAY
+        trial.hold_honest_to_grant()
+        assert trial.growth < self.UNDER_WAY * self.EACH_KIB

@@ -144,7 +144,8 @@ def test_an_answer_that_comes_too_late_is_nobody_s(trial):
     assert (trial.sts.connections, trial.sts.requests) == (1, 1)
 
 
-def test_among_many_everybody_stays_who_they_are(trial):
+def test_among_many_everybody_stays_who_they_are(start_trial):
+    trial = start_trial()
     number, spoils = itertools.count(), list(SPOILT.values())
 
     def play(wire: Wire) -> None:
