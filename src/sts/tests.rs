@@ -301,6 +301,50 @@ async fn an_answer_that_is_none_or_breaks_off_is_broken() {
 }
 
 #[tokio::test]
+async fn an_answer_that_says_in_two_ways_where_it_ends_is_broken() {
+    const CHUNKS: &str = "2\r\n{}\r\n0\r\n\r\n";
+    let with =
+        |lines: &str, body: &str| format!("HTTP/1.1 200 OK\r\n{lines}\r\n{body}").leak() as &_;
+    let good = Stub::new(Act::Send(with("transfer-encoding: Chunked\r\n", CHUNKS))).await;
+    assert_eq!(ask(&good.sts(PATIENCE)).await.unwrap().body, b"{}");
+    for (lines, body) in [
+        ("content-length: 2\r\ncontent-length: 3\r\n", "{}"),
+        ("content-length: 2, 3\r\n", "{}"),
+        ("content-length: -2\r\n", "{}"),
+        ("content-length: +2\r\n", "{}"),
+        ("content-length: 18446744073709551618\r\n", "{}"),
+        ("content-length: 2\r\ntransfer-encoding: chunked\r\n", CHUNKS),
+        ("transfer-encoding: chunked\r\ncontent-length: 2\r\n", CHUNKS),
+        ("transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n", CHUNKS),
+        ("transfer-encoding: chunked, chunked\r\n", CHUNKS),
+        ("transfer-encoding: gzip, chunked\r\n", CHUNKS),
+        ("transfer-encoding: identity\r\n", "{}"),
+        ("transfer-encoding: \r\n", "{}"),
+    ] {
+        let stub = Stub::new(Act::Send(with(lines, body))).await;
+        let fault = ask(&stub.sts(PATIENCE)).await;
+        assert_eq!(fault, Err(StsUnavailable::Broken.into()), "{lines:?}");
+        assert_eq!(stub.requests().len(), 1, "asked again: {lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_follows_an_answer_answers_nothing() {
+    const HONEST: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    for more in
+        ["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n[1]", "HTTP/1.1 100 x\r\n\r\n", "\r\n"]
+    {
+        let stub = Stub::new(Act::Stall(format!("{HONEST}{more}").leak())).await;
+        let sts = stub.sts(PATIENCE);
+        for asked in 1..4 {
+            assert_eq!(ask(&sts).await.unwrap().body, b"{}", "{more:?}");
+            // The stub takes the next connection only when this one has ended.
+            assert_eq!(stub.requests().len(), asked, "{more:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn headers_without_end_are_broken() {
     let stub =
         Stub::new(Act::Repeat("HTTP/1.1 200 OK\r\n", "x: yyyyyyyyyyyyyyyyyyyyyyyy\r\n")).await;
@@ -409,5 +453,14 @@ fn only_plain_json_counts_as_json() {
     assert!(!is_json(&headers("text/html", None)));
     assert!(!is_json(&headers("text/xml", None)));
     assert!(!is_json(&headers("application/json", Some("gzip"))));
+    assert!(!is_json(&headers("application/json", Some("identity"))));
+    assert!(is_json(&headers("application/json;charset=\"UTF-8\"", None)));
+    assert!(is_json(&headers("application/json; version=1", None)));
+    for charset in ["utf-16", "iso-8859-1", "", "utf-8; charset=utf-16"] {
+        assert!(!is_json(&headers(&format!("application/json; charset={charset}"), None)));
+    }
     assert!(!is_json(&HeaderMap::new()));
+    let mut twice = headers("application/json", None);
+    twice.append(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    assert!(!is_json(&twice));
 }

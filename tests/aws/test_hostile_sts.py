@@ -329,7 +329,6 @@ class TestCrowds:
             asking = [crowd.submit(trial.server.review, token) for token in tokens]
             trial.sts.await_requests(1)
             assert trial.server.health("/livez").status == 200
-            # There is no place for one more, at whichever STS, until some of them have ended.
             assert {review.result().status for review in asking} == {504}
         assert trial.sts.requests == self.UNDER_WAY
         trial.hold_honest_to_grant()
