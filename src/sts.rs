@@ -93,7 +93,7 @@ impl HttpsSts {
             .default_headers(headers)
             .user_agent(concat!("iamgate/", env!("CARGO_PKG_VERSION")))
             .https_only(true)
-            // STS speaks no other; and an answer in HTTP/2 has more ways to be endless.
+            // All that is needed; an answer in HTTP/2 has more ways to be endless.
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
