@@ -11,14 +11,14 @@ use crate::token::Token;
 
 /// What the caller said about itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct ExecInfo {
+pub struct ExecInfo {
     version: &'static str,
     interactive: Option<bool>,
 }
 
 impl ExecInfo {
     /// Reads `KUBERNETES_EXEC_INFO`. Whatever is not understood in it is as if it were not there.
-    pub(crate) fn read(env: &impl Environment) -> Self {
+    pub fn read(env: &impl Environment) -> Self {
         let text = env.var("KUBERNETES_EXEC_INFO").filter(|text| text.len() <= MAX_INFO);
         let raw: Raw = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let asked = raw.api_version.as_deref().unwrap_or_default();
@@ -28,13 +28,16 @@ impl ExecInfo {
     }
 
     /// Whether a person may be asked; `None` when the caller did not say.
-    pub(crate) fn interactive(self) -> Option<bool> {
+    pub fn interactive(self) -> Option<bool> {
         self.interactive
     }
 }
 
 /// The line that kubectl reads, in the version that it asked for, without the line feed.
-pub(crate) fn credential(token: &Token, info: ExecInfo) -> Result<Secret, serde_json::Error> {
+///
+/// # Errors
+/// None that is known: every field is text or a boolean.
+pub fn credential(token: &Token, info: ExecInfo) -> Result<Secret, serde_json::Error> {
     let text = serde_json::to_string(&ExecCredential {
         kind: "ExecCredential",
         api_version: info.version,
