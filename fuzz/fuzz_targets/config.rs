@@ -192,7 +192,10 @@ fn none_is_lost(checked: &Checked<ServerSettings>, bytes: &[u8]) {
             told.contains(&format!("server.{list}[")) && told.contains("this can never match")
         });
         let told = told.count();
-        assert!(kept <= entries && (kept + told >= entries || told >= 900), "{kept}+{told} of {entries}");
+        assert!(
+            kept <= entries && (kept + told >= entries || told >= 900),
+            "{kept}+{told} of {entries}"
+        );
     }
 }
 

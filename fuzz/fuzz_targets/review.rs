@@ -71,7 +71,8 @@ fn is_a_grant(text: &str, version: Version) {
     let user = User { name: text.into(), groups: vec![text.into(), "b".into()] };
     for scrubbed in [false, true] {
         let grant = Grant { user: &user, identity: &identity, scrubbed };
-        let seen: Value = serde_json::from_slice(&grant.answer(version)).expect("an answer is JSON");
+        let seen: Value =
+            serde_json::from_slice(&grant.answer(version)).expect("an answer is JSON");
         is_a_review(&seen, version);
         let status = &seen["status"];
         assert_eq!(status["authenticated"], true);
@@ -88,5 +89,8 @@ fn is_a_review(seen: &Value, version: Version) {
         Version::V1Beta1 => "authentication.k8s.io/v1beta1",
     };
     assert_eq!((&seen["apiVersion"], &seen["kind"]), (&told.into(), &"TokenReview".into()));
-    assert!(seen["status"].get("audiences").is_none(), "the audiences are kube-apiserver's to tell");
+    assert!(
+        seen["status"].get("audiences").is_none(),
+        "the audiences are kube-apiserver's to tell"
+    );
 }

@@ -67,7 +67,9 @@ fn fresh(token: &Secret, hosts: &HostPolicy) -> Fresh {
     let ahead = Duration::from_secs(301);
     assert_eq!(at(signed - 301, young).unwrap_err(), Stale::Early(ahead));
     assert_eq!(at(signed + 61, young).unwrap_err(), Stale::Late(Duration::from_secs(61)));
-    for (moment, age) in [(signed - 300, young), (signed + 60, young), (signed + 900, Age::default())] {
+    for (moment, age) in
+        [(signed - 300, young), (signed + 60, young), (signed + 900, Age::default())]
+    {
         at(moment, age).expect("it is inside its window");
     }
     at(signed, young).expect("it is as young as can be")
