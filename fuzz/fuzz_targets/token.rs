@@ -124,7 +124,8 @@ fn is_told_in_our_words(fault: Malformed, token: &str) {
     let url = URL_SAFE_NO_PAD.decode(body).unwrap_or_default();
     let url = String::from_utf8_lossy(&url);
     let words = told.split(|c: char| !c.is_ascii_alphanumeric() && !"-._~%:/;".contains(c));
-    for word in words.filter(|word| word.len() > 12 && !OURS.contains(word)) {
+    for word in words.filter(|word| word.len() > 12 && !OURS.iter().any(|ours| ours.contains(word)))
+    {
         assert!(!url.contains(word) && !token.contains(word), "the fault tells {word}");
     }
 }
