@@ -2,6 +2,7 @@
 //! too; what is refused is told in a few words that hold nothing of it.
 #![no_main]
 
+use std::fmt::{Debug, Display};
 use std::time::Duration;
 
 use base64::Engine;
@@ -9,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use iamgate::clock::UnixTime;
 use iamgate::identity::Partition;
 use iamgate::secret::Secret;
-use iamgate::token::{Age, Fresh, HostPolicy, Malformed, PREFIX, Presigned, Stale};
+use iamgate::token::{Age, Fresh, HostPolicy, PREFIX, Presigned, Stale};
 use libfuzzer_sys::fuzz_target;
 use url::Url;
 
@@ -117,28 +118,18 @@ fn taken_apart(url: &str) -> (&str, Vec<&str>) {
     (head, pairs)
 }
 
-fn is_told_in_our_words(fault: Malformed, token: &str) {
+/// A fault that can be copied and lives for ever borrows nothing of the token.
+fn is_told_in_our_words(fault: impl Copy + Debug + Display + 'static, token: &str) {
     let told = format!("{fault} {fault:?}");
     assert!(told.len() < 200 && told.bytes().all(|b| matches!(b, b' '..=b'~')), "{told}");
     let body = token.strip_prefix(PREFIX).unwrap_or_default();
     let url = URL_SAFE_NO_PAD.decode(body).unwrap_or_default();
     let url = String::from_utf8_lossy(&url);
-    let words = told.split(|c: char| !c.is_ascii_alphanumeric() && !"-._~%:/;".contains(c));
-    for word in words.filter(|word| word.len() > 12 && !OURS.iter().any(|ours| ours.contains(word)))
-    {
-        assert!(!url.contains(word) && !token.contains(word), "the fault tells {word}");
+    // A signature has 64 bytes, a session token hundreds; our longest word has 32.
+    let parts = url.split(['&', '=', '?', ' ']).chain([token]);
+    for part in parts.filter(|part| part.len() > 32) {
+        assert!(!told.contains(part), "the fault tells {part}");
     }
 }
 
-/// The long words of our messages that good URLs hold too.
-const OURS: [&str; 8] = [
-    "AWS4-HMAC-SHA256",
-    "GetCallerIdentity",
-    "X-Amz-Algorithm",
-    "X-Amz-Credential",
-    "X-Amz-Security-Token",
-    "X-Amz-Signature",
-    "X-Amz-SignedHeaders",
-    "host;x-k8s-aws-id",
-];
 const EXTRA: &str = "vpce-0a1b2c3d.sts.us-west-2.vpce.amazonaws.com";
