@@ -11,7 +11,7 @@
 //!   metrics  log  keypair  trust  files
 //!          +------+------+
 //!       mapping        token                      (core: no async, no I/O, no wire format)
-//!          +-- identity . clock . secret --+
+//!          +- identity . clock . secret . json +
 //!   outcome . face . system                       (plain values that all may know)
 //! ```
 
@@ -24,6 +24,7 @@ pub mod ec2;
 pub mod face;
 pub mod files;
 pub mod identity;
+mod json;
 pub mod keypair;
 pub mod log;
 pub mod mapping;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
+use crate::json::Object;
 use crate::mapping::User;
 use crate::secret::Secret;
 use crate::token::{Denial, Malformed, Refusal, Stale};
@@ -45,7 +46,8 @@ impl Question {
     /// # Errors
     /// See [`NotAQuestion`].
     pub fn read(body: &[u8]) -> Result<Self, NotAQuestion> {
-        let wire: Wire = serde_json::from_slice(body).map_err(|_| NotAQuestion::Shape)?;
+        let wire = serde_json::from_slice(body);
+        let Object::<Wire>(wire) = wire.map_err(|_| NotAQuestion::Shape)?;
         if !matches!(wire.kind.as_deref(), None | Some("" | "TokenReview")) {
             return Err(NotAQuestion::Kind);
         }
@@ -55,7 +57,7 @@ impl Question {
             Some(_) => return Err(NotAQuestion::Version),
         };
         // Kubernetes leaves an empty token out.
-        let token = wire.spec.and_then(|spec| spec.token).unwrap_or_default();
+        let token = wire.spec.and_then(|Object(spec)| spec.token).unwrap_or_default();
         Ok(Self { version, token: Secret::new(token) })
     }
 
@@ -241,7 +243,7 @@ fn failure(reason: &'static str, code: u16, message: &'static str) -> Vec<u8> {
 struct Wire {
     api_version: Option<String>,
     kind: Option<String>,
-    spec: Option<WireSpec>,
+    spec: Option<Object<WireSpec>>,
 }
 
 #[derive(Deserialize)]

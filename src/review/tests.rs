@@ -54,17 +54,86 @@ fn each_body_that_is_no_question_is_told_why() {
         ("null", Shape),
         ("[]", Shape),
         ("not json", Shape),
+        (r#"[null,null,{"token":"t"}]"#, Shape),
+        (r#"["authentication.k8s.io/v1","TokenReview",["t"]]"#, Shape),
+        (r#"{"spec":["t"]}"#, Shape),
         (r#"{"spec":{"token":1}}"#, Shape),
         (r#"{"spec":{"token":["t"]}}"#, Shape),
         (r#"{"spec":"t"}"#, Shape),
         (r#"{"spec":{"token":"a"},"spec":{"token":"b"}}"#, Shape),
         (r#"{"spec":{"token":"a","token":"b"}}"#, Shape),
+        (r#"{"kind":"TokenReview","kind":"TokenReview","spec":{"token":"a"}}"#, Shape),
+        (r#"{"apiVersion":null,"apiVersion":null,"spec":{"token":"a"}}"#, Shape),
         (r#"{"spec":{"token":"a"}} x"#, Shape),
+        (r#"{"spec":{"token":"a"}}{}"#, Shape),
+        (r#"{"spec":{"token":"a",}}"#, Shape),
+        (r#"{"spec":{"token":'a'}}"#, Shape),
+        (r#"{spec:{"token":"a"}}"#, Shape),
+        (r#"{"spec":{"token":"a"}/* */}"#, Shape),
+        (r#"{"spec":{"token":"\ud800"}}"#, Shape),
+        (r#"{"spec":{"token":"\udc00\ud800"}}"#, Shape),
+        (r#"{"spec":{"token":"\x6b"}}"#, Shape),
+        ("{\"spec\":{\"token\":\"a\nb\"}}", Shape),
+        ("{\"spec\":{\"token\":\"a\0b\"}}", Shape),
+        ("\u{feff}{\"spec\":{\"token\":\"a\"}}", Shape),
+        ("\u{a0}{\"spec\":{\"token\":\"a\"}}", Shape),
+        ("\u{b}{\"spec\":{\"token\":\"a\"}}", Shape),
+        (r#"{"spec":{"token":"a"},"x":NaN}"#, Shape),
+        (r#"{"spec":{"token":"a"},"x":01}"#, Shape),
+        (r#"{"spec":{"token":"a"},"x":[}"#, Shape),
+        (r#"{"kind":["TokenReview"],"spec":{"token":"a"}}"#, Shape),
+        (r#"{"kind":"tokenreview","spec":{"token":"a"}}"#, Kind),
+        (r#"{"kind":"TokenReview ","spec":{"token":"a"}}"#, Kind),
+        (r#"{"kind":"TokenReview\u0000","spec":{"token":"a"}}"#, Kind),
+        (r#"{"kind":"TokenReviewList","spec":{"token":"a"}}"#, Kind),
+        (
+            r#"{"apiVersion":"authentication.k8s.io/V1","spec":{"token":"a"}}"#,
+            NotAQuestion::Version,
+        ),
+        (r#"{"apiVersion":"authentication.k8s.io/v1 ","spec":{}}"#, NotAQuestion::Version),
+        (r#"{"apiVersion":"authentication.k8s.io/","spec":{}}"#, NotAQuestion::Version),
+        (r#"{"apiVersion":"v1beta1","spec":{}}"#, NotAQuestion::Version),
         (r#"{"kind":"Pod","spec":{"token":"a"}}"#, Kind),
         (r#"{"apiVersion":"v1","spec":{"token":"a"}}"#, NotAQuestion::Version),
         (r#"{"apiVersion":"authentication.k8s.io/v2","spec":{}}"#, NotAQuestion::Version),
     ] {
         assert_eq!(read(body), Err(fault), "{body}");
+    }
+}
+
+#[test]
+fn bytes_of_another_encoding_are_no_question() {
+    let body = r#"{"spec":{"token":"t"}}"#;
+    let little: Vec<u8> = body.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let big: Vec<u8> = body.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let marked = [&[0xff, 0xfe][..], &little].concat();
+    let latin = b"{\"spec\":{\"token\":\"\xe9\"}}".to_vec();
+    let overlong = b"{\"spec\":{\"token\":\"\xc1\xb4\"}}".to_vec();
+    let surrogate = b"{\"spec\":{\"token\":\"\xed\xa0\x80\"}}".to_vec();
+    for bytes in [little, big, marked, latin, overlong, surrogate] {
+        let read = Question::read(&bytes).map(|question| question.version());
+        assert_eq!(read, Err(NotAQuestion::Shape), "{bytes:?}");
+    }
+}
+
+#[test]
+fn the_token_is_the_one_of_the_spec_in_its_exact_spelling() {
+    for (body, token) in [
+        (r#"{"Spec":{"token":"t"}}"#, ""),
+        (r#"{"spec":{"Token":"t"}}"#, ""),
+        (r#"{"spec":{"TOKEN":"x","token":"t","toKen":"y"}}"#, "t"),
+        (r#"{"token":"x","spec":{"token":"t"},"Spec":{"token":"y"}}"#, "t"),
+        (r#"{"metadata":{"spec":{"token":"x"}},"spec":{"token":"t"}}"#, "t"),
+        (r#"{"spec":{"token":"t","spec":{"token":"x"},"token2":"y"}}"#, "t"),
+        (r#"{"spec":{"token":"t"},"status":{"token":"x"},"status":{"token":"y"}}"#, "t"),
+        (r#"{"spec":{"token":"t"},"metadata":{"a":1,"a":2}}"#, "t"),
+        (r#"{"spec":{"token":"t","audiences":[1e999999,-0,123456789012345678901234567890]}}"#, "t"),
+        (r#"{"\u0073pec":{"t\u006fken":"\u0074"}}"#, "t"),
+        (r#"{"spec":{"token":"a\u0000b"}}"#, "a\0b"),
+        (r#"{"spec":{"token":"\ud83d\ude00"}}"#, "\u{1f600}"),
+        ("\r\n\t {\"spec\":{\"token\":\"t\"}}\r\n\t ", "t"),
+    ] {
+        assert_eq!(read(body), Ok((Version::V1Beta1, token.into())), "{body}");
     }
 }
 

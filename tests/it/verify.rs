@@ -59,6 +59,13 @@ async fn every_principal_has_its_user_id_form() {
     }
 }
 
+/// The result's object, as it stands in an answer.
+fn inner_of(whole: &str) -> &str {
+    let from = whole.find(r#"{"Account""#).unwrap();
+    let to = whole.find('}').unwrap();
+    &whole[from..=to]
+}
+
 #[tokio::test]
 async fn a_good_status_with_a_bad_answer_decides_nothing() {
     use Unreadable::{Account, Arn, NotJson, Partition, Session, Shape, UserId};
@@ -91,6 +98,22 @@ async fn a_good_status_with_a_bad_answer_decides_nothing() {
         ("deep nesting", json(200, deep), Shape),
         ("null", json(200, "null"), Shape),
         ("a list", json(200, format!("[{whole}]")), Shape),
+        (
+            "a list for the answer",
+            json(200, format!("[{{\"GetCallerIdentityResult\":{inner}}}]")),
+            Shape,
+        ),
+        ("lists all the way", json(200, format!("[[{inner},null]]")), Shape),
+        (
+            "a list for the response",
+            json(200, format!(r#"{{"GetCallerIdentityResponse":[{inner},null]}}"#)),
+            Shape,
+        ),
+        (
+            "a list for the result",
+            swap(inner_of(&whole), r#"["123456789012","arn:aws:iam::123456789012:root","1"]"#),
+            Shape,
+        ),
         (
             "nested in another answer",
             json(200, format!(r#"{{"AssumeRoleWithWebIdentityResponse":{whole}}}"#)),
@@ -219,6 +242,16 @@ async fn each_bad_status_has_its_refusal() {
         ("Throttling in XML", other(400, "<Code>Throttling</Code>"), Refusal::Throttled),
         ("an HTML page of a proxy", other(403, "<html>"), Refusal::Unreadable(Unreadable::NotJson)),
         ("an empty 403", json(403, ""), Refusal::Unreadable(Unreadable::NotJson)),
+        (
+            "an error in a list",
+            json(403, r#"[{"Code":"ExpiredToken"}]"#),
+            Refusal::Unreadable(Unreadable::NotJson),
+        ),
+        (
+            "a code in a list",
+            json(403, r#"{"Error":["ExpiredToken"]}"#),
+            Refusal::Unreadable(Unreadable::NotJson),
+        ),
         ("an error of STS in a 400", json(400, error("InternalFailure")), status(400)),
         (
             "a redirect with a good body",

@@ -7,6 +7,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::{Fresh, Refusal, Reply, StsUnavailable};
 use crate::identity::{AccountId, Arn, ArnFault, Identity, Principal};
+use crate::json::Object;
 
 /// Why STS refused a request. The codes are of STS's "Common Errors" page; a closed set, so that
 /// the text of STS reaches neither API server nor metrics.
@@ -59,8 +60,9 @@ pub(super) fn read(reply: &Reply, fresh: &Fresh) -> Result<Identity, Refusal> {
 }
 
 fn refusal(reply: &Reply) -> Refusal {
-    let error = serde_json::from_slice::<ErrorBody>(&reply.body).map(|body| body.error.code);
-    let Ok(code) = error else {
+    let Ok(Object(ErrorBody { error: Object(ErrorCode { code }) })) =
+        serde_json::from_slice(&reply.body)
+    else {
         let slowed = throttling(&reply.body);
         return if slowed { Refusal::Throttled } else { Refusal::Unreadable(Unreadable::NotJson) };
     };
@@ -90,7 +92,7 @@ fn identity(reply: &Reply, fresh: &Fresh) -> Result<Identity, Refusal> {
     }
     // All of it, also where a member is passed over.
     let body = str::from_utf8(&reply.body).map_err(|_| Refusal::Unreadable(Unreadable::NotJson))?;
-    let body: Answer = serde_json::from_str(body).map_err(|error| {
+    let body: Object<Answer> = serde_json::from_str(body).map_err(|error| {
         Refusal::Unreadable(match error.classify() {
             serde_json::error::Category::Data => Unreadable::Shape,
             serde_json::error::Category::Io
@@ -98,7 +100,8 @@ fn identity(reply: &Reply, fresh: &Fresh) -> Result<Identity, Refusal> {
             | serde_json::error::Category::Eof => Unreadable::NotJson,
         })
     })?;
-    let CallerIdentity { account, arn, user_id } = body.response.result;
+    let Object(Answer { response: Object(Response { result, .. }) }) = body;
+    let CallerIdentity { account, arn, user_id } = result;
     let bad = |what| Err(Refusal::Unreadable(what));
     let arn: Arn = match arn.parse::<Arn>() {
         Ok(arn) => arn,
@@ -151,7 +154,7 @@ fn split_user_id<'a>(arn: &Arn, user_id: &'a str) -> Option<(&'a str, &'a str)> 
 #[serde(deny_unknown_fields)]
 struct Answer {
     #[serde(rename = "GetCallerIdentityResponse")]
-    response: Response,
+    response: Object<Response>,
 }
 
 #[derive(Deserialize)]
@@ -218,7 +221,7 @@ impl<'de> Deserialize<'de> for CallerIdentity {
 #[derive(Deserialize)]
 struct ErrorBody {
     #[serde(rename = "Error")]
-    error: ErrorCode,
+    error: Object<ErrorCode>,
 }
 
 #[derive(Deserialize)]
