@@ -2,19 +2,32 @@
 //!
 //! Reads no token and judges no answer; it carries bytes.
 
+mod dial;
+
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::iter;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
 use http::header::{
     ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    TRANSFER_ENCODING,
+    TRANSFER_ENCODING, USER_AGENT,
 };
-use reqwest::Client;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::client;
+use hyper_util::client::legacy::Builder;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+
+use self::dial::Dial;
 
 use crate::token::{Reply, Sts, StsFault, StsRequest, StsUnavailable};
 use crate::trust::{self, TrustFault};
@@ -23,7 +36,6 @@ use crate::trust::{self, TrustFault};
 #[derive(Debug)]
 pub struct HttpsSts {
     config: Config,
-    direct: OnceLock<Client>,
     regular: OnceLock<Client>,
     passing: OnceLock<Client>,
     regulars: Regulars,
@@ -55,7 +67,6 @@ impl HttpsSts {
         let limit = AtomicUsize::new(config.limit);
         Ok(Self {
             config,
-            direct: OnceLock::new(),
             regular: OnceLock::new(),
             passing: OnceLock::new(),
             regulars: Regulars::default(),
@@ -70,80 +81,60 @@ impl HttpsSts {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    fn client(&self, host: &str) -> Result<&Client, StsUnavailable> {
-        let (slot, way) = if self.config.connect_to.contains_key(host) {
-            (&self.direct, Way::Direct)
-        } else if self.regulars.know(host) {
-            (&self.regular, Way::Regular)
-        } else {
-            (&self.passing, Way::Passing)
+    fn client(&self, host: &str) -> &Client {
+        let regular = self.config.connect_to.contains_key(host) || self.regulars.know(host);
+        let (slot, idle) = match regular {
+            true => (&self.regular, IDLE_CONNECTIONS),
+            false => (&self.passing, PASSING_CONNECTIONS),
         };
-        if let Some(client) = slot.get() {
-            return Ok(client);
-        }
-        let client = self.build(way).map_err(|_| StsUnavailable::Connect)?;
-        Ok(slot.get_or_init(|| client))
-    }
-
-    fn build(&self, way: Way) -> reqwest::Result<Client> {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let mut client = Client::builder()
-            .tls_backend_preconfigured(self.tls.clone())
-            .default_headers(headers)
-            .user_agent(concat!("iamgate/", env!("CARGO_PKG_VERSION")))
-            .https_only(true)
-            // All that is needed; an answer in HTTP/2 has more ways to be endless.
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(CONNECT.min(self.config.timeout))
-            .timeout(self.config.timeout)
-            .pool_max_idle_per_host(match way {
-                Way::Direct | Way::Regular => IDLE_CONNECTIONS,
-                Way::Passing => PASSING_CONNECTIONS,
-            })
-            .pool_idle_timeout(IDLE);
-        if way == Way::Direct {
-            client = client.no_proxy();
-            for (host, address) in &self.config.connect_to {
-                client = client.resolve(host, *address);
-            }
-        }
-        client.build()
+        slot.get_or_init(|| {
+            let limit = CONNECT.min(self.config.timeout);
+            Builder::new(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_max_idle_per_host(idle)
+                .pool_idle_timeout(IDLE)
+                // STS speaks HTTP/1.1 alone; and an answer in HTTP/2 has more ways to be endless.
+                .http1_max_buf_size(HEAD)
+                .build(Dial::new(&self.tls, &self.config.connect_to, limit))
+        })
     }
 
     async fn exchange(&self, request: &StsRequest<'_>) -> Result<Reply, StsUnavailable> {
         let host = request.host.as_str();
-        let url = format!("https://{host}{}", request.target.expose());
         let cluster_id = HeaderValue::from_str(request.cluster_id.as_str());
-        let cluster_id = cluster_id.map_err(|_| StsUnavailable::Connect)?;
-        let sent = self.client(host)?.get(url).header("x-k8s-aws-id", cluster_id).send().await;
-        let mut response = sent.map_err(|error| fault(&error))?;
-        if !is_framed_once(response.headers()) {
+        let request = Request::get(format!("https://{host}{}", request.target.expose()))
+            .header(ACCEPT, "application/json")
+            .header(USER_AGENT, concat!("iamgate/", env!("CARGO_PKG_VERSION")))
+            .header("x-k8s-aws-id", cluster_id.map_err(|_| StsUnavailable::Connect)?)
+            .body(Empty::new())
+            .map_err(|_| StsUnavailable::Connect)?;
+        let response = self.client(host).request(request).await.map_err(|error| fault(&error))?;
+        let (head, mut rest) = response.into_parts();
+        if !is_framed_once(&head.headers) {
             return Err(StsUnavailable::Broken);
         }
-        let json = is_json(response.headers());
-        let status = response.status().as_u16();
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| fault(&error))? {
-            if body.len() + chunk.len() > BODY {
+        while let Some(frame) = rest.frame().await {
+            let frame = frame.map_err(|_| StsUnavailable::Broken)?;
+            let Ok(piece) = frame.into_data() else { continue };
+            if body.len() + piece.len() > BODY {
                 return Err(StsUnavailable::TooLarge);
             }
-            body.extend_from_slice(&chunk);
+            body.extend_from_slice(&piece);
         }
+        let status = head.status.as_u16();
         if status == 200 {
             self.regulars.welcome(host);
         }
-        Ok(Reply { status, json, body })
+        Ok(Reply { status, json: is_json(&head.headers), body })
     }
 }
 
 impl Sts for HttpsSts {
     async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsFault> {
         let _place = Place::take(&self.under_way, self.limit.load(Ordering::Relaxed))?;
-        Ok(self.exchange(request).await?)
+        let exchange = timeout(self.config.timeout, self.exchange(request));
+        Ok(exchange.await.map_err(|_| StsUnavailable::Timeout)??)
     }
 }
 
@@ -151,18 +142,6 @@ impl<S: Sts> Sts for Arc<S> {
     async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsFault> {
         (**self).ask(request).await
     }
-}
-
-/// How a host is reached.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Way {
-    /// At the address that the configuration gives, past any proxy.
-    Direct,
-    /// By its name, with connections kept for the next reviews.
-    Regular,
-    /// By its name, with hardly any connection kept. Tokens choose among more than a hundred hosts,
-    /// and anybody may send tokens: idle connections to all of them would be hundreds of MiB.
-    Passing,
 }
 
 /// The first few hosts that vouched for somebody: a cluster's users sign for one or two.
@@ -204,13 +183,17 @@ impl Drop for Place<'_> {
     }
 }
 
-fn fault(error: &reqwest::Error) -> StsUnavailable {
-    if error.is_timeout() {
-        StsUnavailable::Timeout
-    } else if error.is_connect() {
-        StsUnavailable::Connect
-    } else {
-        StsUnavailable::Broken
+/// hyper's client for HTTP, over connections of ours.
+type Client = client::legacy::Client<Dial, Empty<Bytes>>;
+
+fn fault(error: &client::legacy::Error) -> StsUnavailable {
+    if !error.is_connect() {
+        return StsUnavailable::Broken;
+    }
+    let mut causes = iter::successors(error.source(), |&cause| cause.source());
+    match causes.any(|cause| cause.is::<Elapsed>()) {
+        true => StsUnavailable::Timeout,
+        false => StsUnavailable::Connect,
     }
 }
 
@@ -244,6 +227,8 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     values.next().filter(|_| values.next().is_none())?.to_str().ok()
 }
 
+/// STS's heads have some 250 bytes.
+const HEAD: usize = 16 * 1024;
 /// A `GetCallerIdentity` answer has about 500 bytes.
 const BODY: usize = 64 * 1024;
 /// Leaves a second of the default 4 s for the answer.

@@ -1,7 +1,7 @@
-"""Which functions a server runs, for `scripts/link`: IAMGATE (not stripped) TOOLS FILE, which is written.
+"""Which functions a server runs, for `scripts/static-cc`: IAMGATE (not stripped) TOOLS FILE, which is written.
 
 A function is named by its symbol without what differs from build to build: the hash at its end, and the crates'
-disambiguators. `scripts/link` takes the same off the symbols that it finds.
+disambiguators. `scripts/static-cc` takes the same off the symbols that it finds.
 """
 
 import re

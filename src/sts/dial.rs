@@ -1,0 +1,112 @@
+//! The way to an STS host: its address from the configuration, the environment's proxy, or its
+//! name; then TLS. A connection is ready within a limit, or not at all.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower_service::Service;
+
+/// Makes connections for hyper's client.
+#[derive(Clone)]
+pub(super) struct Dial {
+    tls: HttpsConnector<Road>,
+    limit: Duration,
+}
+
+type Fault = Box<dyn Error + Send + Sync>;
+type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send>>;
+type Tcp = TokioIo<TcpStream>;
+
+impl Dial {
+    /// `connect_to` are hosts that are dialled at an address, past any proxy. Connects to nobody.
+    pub(super) fn new(
+        tls: &ClientConfig,
+        connect_to: &BTreeMap<Box<str>, SocketAddr>,
+        limit: Duration,
+    ) -> Self {
+        let mut plain = HttpConnector::new();
+        plain.set_nodelay(true);
+        plain.enforce_http(false);
+        let secure = || HttpsConnectorBuilder::new().with_tls_config(tls.clone());
+        let road = Road(Arc::new(Roads {
+            connect_to: connect_to.clone(),
+            proxies: Matcher::from_env(),
+            to_proxy: secure().https_or_http().enable_http1().wrap_connector(plain.clone()),
+            plain,
+        }));
+        Self { tls: secure().https_only().enable_http1().wrap_connector(road), limit }
+    }
+}
+
+impl Service<Uri> for Dial {
+    type Response = MaybeHttpsStream<MaybeHttpsStream<Tcp>>;
+    type Error = Fault;
+    type Future = Connecting<Self::Response>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.tls.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = timeout(self.limit, self.tls.call(uri));
+        Box::pin(async move { connecting.await? })
+    }
+}
+
+/// What TLS to STS is spoken over.
+#[derive(Clone)]
+struct Road(Arc<Roads>);
+
+struct Roads {
+    connect_to: BTreeMap<Box<str>, SocketAddr>,
+    proxies: Matcher,
+    to_proxy: HttpsConnector<HttpConnector>,
+    plain: HttpConnector,
+}
+
+impl Service<Uri> for Road {
+    type Response = MaybeHttpsStream<Tcp>;
+    type Error = Fault;
+    type Future = Connecting<Self::Response>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(())) // none of the parts has to be waited for
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let roads = Arc::clone(&self.0);
+        Box::pin(async move { roads.connect(uri).await })
+    }
+}
+
+impl Roads {
+    async fn connect(&self, uri: Uri) -> Result<MaybeHttpsStream<Tcp>, Fault> {
+        if let Some(address) = uri.host().and_then(|host| self.connect_to.get(host)) {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            return Ok(MaybeHttpsStream::Http(TokioIo::new(stream)));
+        }
+        let Some(proxy) = self.proxies.intercept(&uri) else {
+            return Ok(MaybeHttpsStream::Http(self.plain.clone().call(uri).await?));
+        };
+        let mut tunnel = Tunnel::new(proxy.uri().clone(), self.to_proxy.clone());
+        if let Some(credentials) = proxy.basic_auth() {
+            tunnel = tunnel.with_auth(credentials.clone());
+        }
+        Ok(tunnel.call(uri).await?)
+    }
+}
