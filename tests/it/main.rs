@@ -11,7 +11,9 @@
 
 mod architecture;
 mod cli;
+mod differential;
 mod faces;
+mod one_spelling;
 mod proxy;
 mod readme;
 mod reload;

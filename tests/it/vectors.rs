@@ -10,22 +10,22 @@ use serde::Deserialize;
 
 use crate::support::script::{Script, error, json};
 
-#[derive(Deserialize)]
-struct Golden {
-    name: String,
-    region: String,
-    host: String,
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Golden {
+    pub(crate) name: String,
+    pub(crate) region: String,
+    pub(crate) host: String,
     cluster_id: String,
     access_key_id: String,
-    secret_access_key: String,
+    pub(crate) secret_access_key: String,
     session_token: Option<String>,
     unix_time: u64,
-    url: String,
-    token: String,
+    pub(crate) url: String,
+    pub(crate) token: String,
 }
 
 impl Golden {
-    fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let vectors: Vec<Self> =
             serde_json::from_str(include_str!("../vectors/tokens.json")).unwrap();
         assert!(vectors.len() >= 30, "only {} vectors", vectors.len());
@@ -39,13 +39,26 @@ impl Golden {
         Endpoint::of(region, fips, dual_stack).unwrap()
     }
 
-    fn cluster_id(&self) -> ClusterId {
+    pub(crate) fn cluster_id(&self) -> ClusterId {
         self.cluster_id.parse().unwrap()
     }
 
     fn partition(&self) -> Partition {
         let of_region = |partition: &Partition| partition.names_region(&self.region);
         Partition::ALL.into_iter().find(of_region).unwrap()
+    }
+
+    /// What a server of its cluster accepts.
+    pub(crate) fn accept(&self) -> Acceptance {
+        Acceptance {
+            cluster_ids: vec![self.cluster_id()],
+            hosts: HostPolicy::new(self.partition()),
+            max_age: Age::default(),
+        }
+    }
+
+    pub(crate) fn signed_at(&self) -> UnixTime {
+        UnixTime::from_secs(self.unix_time)
     }
 }
 
@@ -59,7 +72,7 @@ fn our_tokens_are_the_bytes_that_botocore_makes() {
         };
         let endpoint = golden.endpoint();
         assert_eq!(endpoint.host(), golden.host, "{}", golden.name);
-        let now = UnixTime::from_secs(golden.unix_time);
+        let now = golden.signed_at();
         let token = sign(&credentials, &endpoint, &golden.cluster_id(), now).unwrap();
         assert_eq!(token.text.expose(), golden.token, "{}", golden.name);
         assert_eq!(token.expires.as_secs(), golden.unix_time + 14 * 60, "{}", golden.name);
@@ -70,13 +83,9 @@ fn our_tokens_are_the_bytes_that_botocore_makes() {
 async fn botocores_tokens_reach_sts_as_the_request_that_was_signed() {
     for golden in Golden::all() {
         let sts = Script::new([json(403, error("ExpiredToken"))]);
-        let verifier = Verifier::new(sts.clone(), UnixTime::from_secs(golden.unix_time));
-        let accept = Acceptance {
-            cluster_ids: vec![golden.cluster_id()],
-            hosts: HostPolicy::new(golden.partition()),
-            max_age: Age::default(),
-        };
-        let denied = verifier.verify(&Secret::new(golden.token.as_str()), &accept).await;
+        let verifier = Verifier::new(sts.clone(), golden.signed_at());
+        let token = Secret::new(golden.token.as_str());
+        let denied = verifier.verify(&token, &golden.accept()).await;
         let refused = Refusal::Denied(Denial::ExpiredToken);
         assert_eq!(denied.unwrap_err(), refused, "{}", golden.name);
         let [(host, target, cluster_id)] = &sts.finish()[..] else {
