@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::json::Object;
 use crate::secret::Secret;
 use crate::system::Environment;
 use crate::token::Token;
@@ -20,10 +21,11 @@ impl ExecInfo {
     /// Reads `KUBERNETES_EXEC_INFO`. Whatever is not understood in it is as if it were not there.
     pub(crate) fn read(env: &impl Environment) -> Self {
         let text = env.var("KUBERNETES_EXEC_INFO").filter(|text| text.len() <= MAX_INFO);
-        let raw: Raw = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let raw = text.and_then(|text| serde_json::from_str(&text).ok());
+        let raw = raw.map_or_else(Raw::default, |Object(raw)| raw);
         let asked = raw.api_version.as_deref().unwrap_or_default();
         let version = VERSIONS.into_iter().find(|known| *known == asked);
-        let interactive = raw.spec.and_then(|spec| spec.interactive);
+        let interactive = raw.spec.and_then(|Object(spec)| spec.interactive);
         Self { version: version.unwrap_or(DEFAULT_VERSION), interactive }
     }
 
@@ -53,7 +55,7 @@ struct Raw {
     #[serde(rename = "apiVersion", default, deserialize_with = "lenient")]
     api_version: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
-    spec: Option<RawSpec>,
+    spec: Option<Object<RawSpec>>,
 }
 
 #[derive(Deserialize)]
@@ -149,6 +151,8 @@ mod tests {
             (r#"{"spec":{"interactive":false}}"#, "v1beta1", Some(false)),
             ("{}", "v1beta1", None),
             ("[]", "v1beta1", None),
+            (r#"["client.authentication.k8s.io/v1",[false]]"#, "v1beta1", None),
+            (r#"{"spec":[false]}"#, "v1beta1", None),
             ("not json", "v1beta1", None),
             ("", "v1beta1", None),
             (&long, "v1beta1", None),

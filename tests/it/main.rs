@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod callers;
 mod cli;
 mod differential;
 mod faces;

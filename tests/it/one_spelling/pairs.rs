@@ -93,6 +93,17 @@ async fn a_name_that_stands_twice_is_refused_wherever_the_second_stands() {
     }
 }
 
+/// A reader that collects pairs in a table without an order of its own may take either of two.
+#[test]
+fn whichever_of_two_spellings_comes_first_the_refusal_is_always_the_same() {
+    for name in ["x-amz-credential", "X-AMZ-CREDENTIAL", "X-Amz-%43redential", "action"] {
+        let both = [Vector::good().push(name, "eve"), Vector::good().push_front(name, "eve")];
+        for vector in both.iter().cycle().take(400) {
+            assert_eq!(admitted(vector), Err(Malformed::UnknownParameter.into()), "{name}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn only_the_nine_names_are_known() {
     for name in [
