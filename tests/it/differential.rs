@@ -131,7 +131,7 @@ fn a_mutation_that_keeps_the_spelling_is_accepted_and_read_alike() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2048))]
+    #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
     fn whatever_is_accepted_is_rebuilt_to_the_same_pairs_and_read_alike_by_a_second_reader(

@@ -4,6 +4,7 @@
 
 mod address;
 mod envelope;
+mod moments;
 mod pairs;
 mod values;
 
