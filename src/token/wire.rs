@@ -2,6 +2,8 @@
 //!
 //! Does not judge age, and asks nobody. What parses here rebuilds to the same pairs, byte for byte.
 
+use std::{array, mem};
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
@@ -51,7 +53,7 @@ pub enum Malformed {
     Algorithm,
     #[error("the signed headers are not host;x-k8s-aws-id")]
     SignedHeaders,
-    #[error("X-Amz-Expires is not 1 to 900")]
+    #[error("X-Amz-Expires is not 0 to 900")]
     Expires,
     #[error("X-Amz-Date is not a time like 20060102T150405Z")]
     Date,
@@ -81,19 +83,20 @@ pub(super) struct Fields {
 }
 
 /// Takes the token apart as far as its URL.
-pub(super) fn unwrap(token: &str) -> Result<Zeroizing<String>, Malformed> {
+pub(super) fn unwrap(token: &str) -> Result<Secret, Malformed> {
     let body = token.strip_prefix(PREFIX).ok_or(Malformed::Prefix)?;
     if token.len() > MAX_LEN {
         return Err(Malformed::Size(token.len()));
     }
     // The engine refuses padding, white space and non-zero trailing bits: one spelling per URL.
-    let bytes = URL_SAFE_NO_PAD.decode(body).map_err(|_| Malformed::Base64)?;
-    let bytes = Zeroizing::new(bytes);
-    if !bytes.iter().all(u8::is_ascii_graphic) {
+    let mut bytes = Zeroizing::new(vec![0; body.len() * 3 / 4]);
+    URL_SAFE_NO_PAD.decode_slice(body, &mut bytes).map_err(|_| Malformed::Base64)?;
+    if !each(&bytes, |b| b.is_ascii_graphic()) {
         return Err(Malformed::Character);
     }
-    let text = str::from_utf8(&bytes).map_err(|_| Malformed::Character)?;
-    Ok(Zeroizing::new(text.to_owned()))
+    // The same memory: a copy would have to be wiped, too. Such bytes are text, so none are lost here.
+    let text = String::from_utf8(mem::take(&mut *bytes)).map_err(|_| Malformed::Character)?;
+    Ok(Secret::new(text))
 }
 
 /// Wraps a URL as a token.
@@ -133,7 +136,8 @@ pub(super) fn read(url: &str, hosts: &HostPolicy) -> Result<Fields, Malformed> {
         None => None,
     };
     let signature = pairs.required(SIGNATURE)?;
-    if signature.len() != 64 || !signature.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+    let hex = |b| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    if signature.len() != 64 || !each(signature.as_bytes(), hex) {
         return Err(Malformed::Signature);
     }
     Ok(Fields {
@@ -152,25 +156,32 @@ pub(super) fn read(url: &str, hosts: &HostPolicy) -> Result<Fields, Malformed> {
 /// signature last, as every signer writes it.
 pub(super) fn target(fields: &Fields) -> Secret {
     let Fields { access_key_id, region, date, expires, session_token, signature, .. } = fields;
-    let mut text = Zeroizing::new(String::with_capacity(TARGET_CAPACITY));
     let scope = date.get(..8).unwrap_or_default();
-    text.push_str("/?Action=GetCallerIdentity&Version=2011-06-15");
-    text.push_str("&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=");
-    for part in [access_key_id, "%2F", scope, "%2F", region, "%2Fsts%2Faws4_request"] {
-        text.push_str(part);
-    }
-    for part in ["&X-Amz-Date=", date, "&X-Amz-Expires=", &expires.to_string()] {
-        text.push_str(part);
-    }
-    if let Some(token) = session_token {
-        text.push_str("&X-Amz-Security-Token=");
-        text.push_str(token.expose());
-    }
-    for part in ["&X-Amz-SignedHeaders=", ENCODED_SIGNED_HEADERS, "&X-Amz-Signature="] {
-        text.push_str(part);
-    }
-    text.push_str(signature.expose());
-    Secret::new(text.as_str())
+    let (token_name, token) = match session_token {
+        Some(token) => ("&X-Amz-Security-Token=", token.expose()),
+        None => ("", ""),
+    };
+    let parts = [
+        "/?Action=GetCallerIdentity&Version=2011-06-15",
+        "&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=",
+        access_key_id,
+        "%2F",
+        scope,
+        "%2F",
+        region,
+        "%2Fsts%2Faws4_request&X-Amz-Date=",
+        date,
+        "&X-Amz-Expires=",
+        &expires.to_string(),
+        token_name,
+        token,
+        "&X-Amz-SignedHeaders=",
+        ENCODED_SIGNED_HEADERS,
+        "&X-Amz-Signature=",
+        signature.expose(),
+    ];
+    // Made at once in its size, so that no copy is left behind to be wiped.
+    Secret::new(parts.concat())
 }
 
 /// The nine parameters, each at most once, by their exact names.
@@ -211,11 +222,13 @@ fn literal(value: &str, wanted: &str, fault: Malformed) -> Result<(), Malformed>
     if value == wanted { Ok(()) } else { Err(fault) }
 }
 
-/// The standard parser would also take `+60` and `060`.
+/// The standard parser would also take `+60` and `060`. STS ignores the value. 0 is what the reference's clients up to 0.6
+/// and others sign, and the reference takes it.
 fn expires(value: &str) -> Result<u16, Malformed> {
-    let plain = value.bytes().all(|b| b.is_ascii_digit()) && !value.starts_with('0');
+    let digits = value.bytes().all(|b| b.is_ascii_digit());
+    let plain = digits && (value == "0" || !value.starts_with('0'));
     let seconds = if plain { value.parse().ok() } else { None };
-    seconds.filter(|seconds| (1..=900).contains(seconds)).ok_or(Malformed::Expires)
+    seconds.filter(|seconds| *seconds <= 900).ok_or(Malformed::Expires)
 }
 
 /// A moment as SigV4 writes it: `YYYYMMDDTHHMMSSZ`, nothing else. Years before 1970 count as 1970:
@@ -248,8 +261,10 @@ fn amz_date(text: &str) -> Option<UnixTime> {
 
 /// The access key id and the region of a credential scope.
 fn credential<'a>(value: &'a str, date: &str) -> Result<(&'a str, &'a str), Malformed> {
-    let parts: Vec<&str> = value.splitn(6, "%2F").collect();
-    let [key, day, region, "sts", "aws4_request"] = parts[..] else {
+    let mut parts = value.split("%2F");
+    let [Some(key), Some(day), Some(region), Some("sts"), Some("aws4_request"), None] =
+        array::from_fn(|_| parts.next())
+    else {
         return Err(Malformed::Scope);
     };
     let known = key.strip_prefix("AKIA").or_else(|| key.strip_prefix("ASIA"));
@@ -277,22 +292,20 @@ fn canonical_encoding(value: &str) -> bool {
         b'A'..=b'F' => Some(b - b'A' + 10),
         _ => None,
     };
-    let mut bytes = value.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let (Some(high), Some(low)) = (bytes.next().and_then(hex), bytes.next().and_then(hex))
-            else {
-                return false;
-            };
-            let decoded = high << 4 | low;
-            if !decoded.is_ascii_graphic() || unreserved(decoded) {
-                return false;
-            }
-        } else if !unreserved(byte) {
-            return false;
-        }
-    }
-    true
+    let encoded = |after: &[u8]| {
+        let [high, low, ..] = *after else { return false };
+        let (Some(high), Some(low)) = (hex(high), hex(low)) else { return false };
+        let decoded = high << 4 | low;
+        decoded.is_ascii_graphic() && !unreserved(decoded)
+    };
+    let bytes = value.as_bytes();
+    each(bytes, |b| unreserved(b) | (b == b'%')) && bytes.split(|b| *b == b'%').skip(1).all(encoded)
+}
+
+/// Whether all bytes are such. It looks at each, whatever those before it were, so that the compiler
+/// can take many at once: a tenth of the work of `all`, on a kilobyte in every review.
+fn each(bytes: &[u8], such: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |so_far, byte| so_far & such(*byte))
 }
 
 const ACTION: &str = "Action";
@@ -320,8 +333,6 @@ const ENCODED_SIGNED_HEADERS: &str = "host%3Bx-k8s-aws-id";
 /// A session token may have 4096 bytes (STS API reference); percent-encoding and base64 make
 /// about 5,700 bytes of it, and up to three times that where every byte is encoded.
 const MAX_LEN: usize = 16 * 1024;
-/// Room for a target with a common session token, so that it is built without growing.
-const TARGET_CAPACITY: usize = 1536;
 
 #[cfg(test)]
 mod tests;

@@ -279,7 +279,7 @@ VALUES = {
     "X-Amz-Algorithm": ("AWS4-ECDSA-P256-SHA256", "AWS4-HMAC-SHA1", "aws4-hmac-sha256"),
     "X-Amz-Expires": (
         "-1",
-        "0",
+        "00",
         "901",
         "1e9",
         "+60",

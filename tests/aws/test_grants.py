@@ -103,6 +103,12 @@ def test_boto3_is_granted_on_every_host(webhook, session, host, region, _cli, _o
     assert webhook.review(boto3_token(session.keys, region, host)).user == user_of(session)
 
 
+@pytest.mark.parametrize("expires", [0, 1, 900])
+def test_what_a_token_says_of_its_expiry_changes_nothing(webhook, session, expires):
+    token = boto3_token(session.keys, REGION, f"sts.{REGION}.amazonaws.com", expires=expires)
+    assert webhook.review(token).user == user_of(session)
+
+
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])
 def test_both_versions_of_token_review_are_answered_in_kind(webhook, session, version):
     token = boto3_token(session.keys, REGION, f"sts.{REGION}.amazonaws.com")

@@ -116,7 +116,7 @@ class Workstation:
         return Ran(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
 
 
-def boto3_token(keys: Keys, region: str, host: str, cluster_id: str = CLUSTER) -> str:
+def boto3_token(keys: Keys, region: str, host: str, cluster_id: str = CLUSTER, expires: int = 60) -> str:
     """The presign snippet that boto3 users copy from AWS's documentation, with the host in a variable."""
     session = boto3.Session(keys.access_key_id, keys.secret_access_key, keys.session_token, region_name=region)
     client = session.client("sts", region_name=region)
@@ -130,7 +130,7 @@ def boto3_token(keys: Keys, region: str, host: str, cluster_id: str = CLUSTER) -
         "headers": {"x-k8s-aws-id": cluster_id},
         "context": {},
     }
-    return token(signer.generate_presigned_url(parameters, region_name=region, expires_in=60, operation_name=""))
+    return token(signer.generate_presigned_url(parameters, region_name=region, expires_in=expires, operation_name=""))
 
 
 def _read_screen(terminal: int, until: str | None) -> str:

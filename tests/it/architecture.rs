@@ -28,10 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("log", &["clock"]),
     ("metrics", &["clock", "files", "review"]),
     // Adapters.
-    (
-        "client",
-        &["clock", "files", "identity", "json", "outcome", "secret", "system", "token", "trust"],
-    ),
+    ("client", &["clock", "files", "identity", "outcome", "secret", "system", "token", "trust"]),
     (
         "server",
         &[

@@ -1,4 +1,4 @@
-//! Tokens that botocore made (`tests/aws/vectors.py`): ours are the same bytes, and are admitted.
+//! Tokens that botocore made (`tests/aws/vectors.py`): ours are the same bytes, and are admitted. `sdks` has those of other SDKs.
 
 use iamgate::clock::UnixTime;
 use iamgate::identity::{ClusterId, Partition};
@@ -8,7 +8,9 @@ use iamgate::token::{
 };
 use serde::Deserialize;
 
-use crate::support::script::{Script, error, json};
+use crate::support::script::{Asked, Script, error, json};
+
+pub(crate) mod sdks;
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Golden {
@@ -60,6 +62,16 @@ impl Golden {
     pub(crate) fn signed_at(&self) -> UnixTime {
         UnixTime::from_secs(self.unix_time)
     }
+
+    /// What STS is asked about `token`, which is judged as one of this vector's place and time.
+    async fn asked_with(&self, token: &str) -> Asked {
+        let sts = Script::new([json(403, error("ExpiredToken"))]);
+        let verifier = Verifier::new(sts.clone(), self.signed_at());
+        let denied = verifier.verify(&Secret::new(token), &self.accept()).await;
+        let refused = Refusal::Denied(Denial::ExpiredToken);
+        assert_eq!(denied.unwrap_err(), refused, "{}", self.name);
+        sts.finish()
+    }
 }
 
 #[test]
@@ -82,13 +94,7 @@ fn our_tokens_are_the_bytes_that_botocore_makes() {
 #[tokio::test]
 async fn botocores_tokens_reach_sts_as_the_request_that_was_signed() {
     for golden in Golden::all() {
-        let sts = Script::new([json(403, error("ExpiredToken"))]);
-        let verifier = Verifier::new(sts.clone(), golden.signed_at());
-        let token = Secret::new(golden.token.as_str());
-        let denied = verifier.verify(&token, &golden.accept()).await;
-        let refused = Refusal::Denied(Denial::ExpiredToken);
-        assert_eq!(denied.unwrap_err(), refused, "{}", golden.name);
-        let [(host, target, cluster_id)] = &sts.finish()[..] else {
+        let [(host, target, cluster_id)] = &golden.asked_with(&golden.token).await[..] else {
             panic!("{}: STS was not asked once", golden.name);
         };
         assert_eq!(format!("https://{host}{target}"), golden.url, "{}", golden.name);

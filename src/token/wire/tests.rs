@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::identity::Partition;
+use crate::token::sign::RESERVED;
 
 const URL: &str = "https://sts.us-west-2.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15\
     &X-Amz-Algorithm=AWS4-HMAC-SHA256\
@@ -38,7 +39,25 @@ fn a_scope_names_a_region_also_where_the_host_does_not_say_which() {
 
 #[test]
 fn wrapping_and_unwrapping_are_inverse() {
-    assert_eq!(unwrap(wrap(URL).expose()).unwrap().as_str(), URL);
+    assert_eq!(unwrap(wrap(URL).expose()).unwrap().expose(), URL);
+}
+
+#[test]
+fn a_url_of_any_length_is_unwrapped_in_full() {
+    for length in 0..=9 {
+        let url = "x".repeat(length);
+        assert_eq!(unwrap(wrap(&url).expose()).as_ref().map(Secret::expose), Ok(&*url));
+    }
+}
+
+#[test]
+fn a_byte_that_is_not_printable_ascii_is_seen_wherever_it_stands() {
+    for at in 0..=40 {
+        for byte in [" ", "\n", "\0", "\u{7f}", "é"] {
+            let url = format!("{}{byte}{}", "x".repeat(at), "x".repeat(40 - at));
+            assert_eq!(unwrap(wrap(&url).expose()), Err(Malformed::Character), "{byte:?} at {at}");
+        }
+    }
 }
 
 #[test]
@@ -61,6 +80,17 @@ fn a_date_has_one_spelling() {
         "",
     ] {
         assert_eq!(amz_date(text), None, "{text:?}");
+    }
+}
+
+#[test]
+fn an_expiry_has_one_spelling() {
+    for (text, seconds) in [("0", 0), ("1", 1), ("60", 60), ("900", 900)] {
+        assert_eq!(expires(text), Ok(seconds));
+    }
+    for text in ["", "00", "060", "+60", "-0", "-1", "901", "65536", "65537", "60.0", "60 ", "６"]
+    {
+        assert_eq!(expires(text), Err(Malformed::Expires), "{text:?}");
     }
 }
 
@@ -89,6 +119,16 @@ proptest! {
         let shuffled = format!("{head}?{}", pairs.join("&"));
         let rebuilt = target(&fields(&shuffled).unwrap());
         prop_assert_eq!(format!("https://sts.us-west-2.amazonaws.com{}", rebuilt.expose()), URL);
+    }
+
+    #[test]
+    fn canonical_is_what_comes_back_when_it_is_decoded_and_encoded_again(
+        value in "([a-zA-Z0-9._~-]|%[0-9A-F]{2}|[%/+=é ]|%[0-9a-g]){0,12}",
+    ) {
+        let decoded: Vec<u8> = percent_encoding::percent_decode_str(&value).collect();
+        let again = percent_encoding::percent_encode(&decoded, RESERVED).to_string();
+        let canonical = again == value && decoded.iter().all(u8::is_ascii_graphic);
+        prop_assert_eq!(canonical_encoding(&value), canonical, "{}", value);
     }
 
     #[test]

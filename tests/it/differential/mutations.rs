@@ -205,7 +205,7 @@ pub(super) fn neutral(good: &Parts) -> Vec<(String, Parts)> {
     let mut reversed = good.clone();
     reversed.pairs.reverse();
     all.push(("reversed".to_owned(), reversed));
-    for expires in ["1", "9", "10", "59", "899", "900"] {
+    for expires in ["0", "1", "9", "10", "59", "899", "900"] {
         let changed = good.with("X-Amz-Expires", |_| expires.to_owned());
         all.extend(changed.map(|parts| (format!("expires {expires}"), parts)));
     }

@@ -1,0 +1,8 @@
+// Tokens of the AWS SDK for Go v1, which AWS no longer maintains; clients made with it are still about.
+module iamgate.test/sdks/go-v1
+
+go 1.26.0
+
+require github.com/aws/aws-sdk-go v1.55.8
+
+require github.com/jmespath/go-jmespath v0.4.0 // indirect
