@@ -2,7 +2,7 @@
 # what it cannot install it names, with the command that does.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-aws test-kubectl lint bench build dist clean
+.PHONY: help demo test test-unit test-aws test-kubectl fuzz lint bench build dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -10,7 +10,7 @@ help: ## this list
 demo: ## the main job on this machine: no AWS account, no cluster
 	@scripts/build-release > /dev/null && dist/iamgate demo
 
-test: lint build ## every test there is, the process tests with the release binary
+test: lint fuzz build ## every test there is, the process tests with the release binary
 	@IAMGATE_BIN=$(CURDIR)/dist/iamgate $(MAKE) --no-print-directory test-unit test-aws test-kubectl instructions
 
 test-unit: ## Rust: unit tests, process tests, doc tests
@@ -21,6 +21,9 @@ test-aws: ## the release binary with AWS's own tools, against local stand-ins
 
 test-kubectl: ## the release binary behind a real kube-apiserver, asked by a real kubectl
 	@scripts/tools etcd && tests/cluster/binaries > /dev/null && scripts/pytest tests/aws/test_kubectl.py
+
+fuzz: ## the parsers, each by its corpus and 20 s of new inputs (FUZZ_SECONDS)
+	@scripts/fuzz
 
 lint: ## format, clippy, docs, licences and bans, shell scripts
 	@scripts/lint

@@ -35,7 +35,7 @@ use self::assume::Session;
 use self::budget::Budget;
 use self::cache::{Assumed, Cache};
 use self::chain::Chain;
-pub(crate) use self::exec::{ExecInfo, credential};
+pub use self::exec::{ExecInfo, credential};
 pub(crate) use self::fault::Fault;
 #[cfg(test)]
 pub(crate) use self::http::tls_clients_built;

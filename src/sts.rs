@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{
+    ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    TRANSFER_ENCODING,
+};
 use reqwest::Client;
 use rustls::ClientConfig;
 
@@ -90,6 +93,8 @@ impl HttpsSts {
             .default_headers(headers)
             .user_agent(concat!("iamgate/", env!("CARGO_PKG_VERSION")))
             .https_only(true)
+            // All that is needed; an answer in HTTP/2 has more ways to be endless.
+            .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
@@ -116,6 +121,9 @@ impl HttpsSts {
         let cluster_id = cluster_id.map_err(|_| StsUnavailable::Connect)?;
         let sent = self.client(host)?.get(url).header("x-k8s-aws-id", cluster_id).send().await;
         let mut response = sent.map_err(|error| fault(&error))?;
+        if !is_framed_once(response.headers()) {
+            return Err(StsUnavailable::Broken);
+        }
         let json = is_json(response.headers());
         let status = response.status().as_u16();
         let mut body = Vec::new();
@@ -206,12 +214,34 @@ fn fault(error: &reqwest::Error) -> StsUnavailable {
     }
 }
 
+/// Whether the answer says in one way where it ends: two ways are how one answer becomes two
+/// (RFC 9112, section 6.1), and a coding beside `chunked` is one that we cannot undo.
+fn is_framed_once(headers: &HeaderMap) -> bool {
+    match only(headers, &TRANSFER_ENCODING) {
+        Some(coding) => {
+            coding.eq_ignore_ascii_case("chunked") && !headers.contains_key(CONTENT_LENGTH)
+        }
+        None => !headers.contains_key(TRANSFER_ENCODING),
+    }
+}
+
+/// JSON is UTF-8 (RFC 8259, section 8.1): an answer in another charset is not read as if it were.
 fn is_json(headers: &HeaderMap) -> bool {
+    let kind = only(headers, &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+    let mut parts = kind.split(';').map(str::trim);
     let plain = !headers.contains_key(CONTENT_ENCODING);
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
     plain
-        && ["application/json", "application/x-amz-json-1.1"].contains(&&*kind.to_ascii_lowercase())
+        && ["application/json", "application/x-amz-json-1.1"]
+            .contains(&parts.next().unwrap_or_default())
+        && parts.all(|part| {
+            part.strip_prefix("charset=").is_none_or(|name| name.trim_matches('"') == "utf-8")
+        })
+}
+
+/// The value of a header that is there once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).into_iter();
+    values.next().filter(|_| values.next().is_none())?.to_str().ok()
 }
 
 /// A `GetCallerIdentity` answer has about 500 bytes.

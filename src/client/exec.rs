@@ -3,7 +3,8 @@
 //!
 //! Source: <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::secret::Secret;
 use crate::system::Environment;
@@ -11,30 +12,35 @@ use crate::token::Token;
 
 /// What the caller said about itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct ExecInfo {
+pub struct ExecInfo {
     version: &'static str,
     interactive: Option<bool>,
 }
 
 impl ExecInfo {
     /// Reads `KUBERNETES_EXEC_INFO`. Whatever is not understood in it is as if it were not there.
-    pub(crate) fn read(env: &impl Environment) -> Self {
+    pub fn read(env: &impl Environment) -> Self {
         let text = env.var("KUBERNETES_EXEC_INFO").filter(|text| text.len() <= MAX_INFO);
-        let raw: Raw = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let asked = raw.api_version.as_deref().unwrap_or_default();
-        let version = VERSIONS.into_iter().find(|known| *known == asked);
-        let interactive = raw.spec.and_then(|spec| spec.interactive);
+        // Not into a struct, which would be read from a list of its fields too.
+        let info: Value =
+            text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let asked = info.pointer("/apiVersion").and_then(Value::as_str);
+        let version = VERSIONS.into_iter().find(|known| Some(*known) == asked);
+        let interactive = info.pointer("/spec/interactive").and_then(Value::as_bool);
         Self { version: version.unwrap_or(DEFAULT_VERSION), interactive }
     }
 
     /// Whether a person may be asked; `None` when the caller did not say.
-    pub(crate) fn interactive(self) -> Option<bool> {
+    pub fn interactive(self) -> Option<bool> {
         self.interactive
     }
 }
 
 /// The line that kubectl reads, in the version that it asked for, without the line feed.
-pub(crate) fn credential(token: &Token, info: ExecInfo) -> Result<Secret, serde_json::Error> {
+///
+/// # Errors
+/// None that is known: every field is text or a boolean.
+pub fn credential(token: &Token, info: ExecInfo) -> Result<Secret, serde_json::Error> {
     let text = serde_json::to_string(&ExecCredential {
         kind: "ExecCredential",
         api_version: info.version,
@@ -45,31 +51,6 @@ pub(crate) fn credential(token: &Token, info: ExecInfo) -> Result<Secret, serde_
         },
     })?;
     Ok(Secret::new(text))
-}
-
-/// Only what decides something here is decoded: `spec.cluster.config` may hold anything.
-#[derive(Default, Deserialize)]
-struct Raw {
-    #[serde(rename = "apiVersion", default, deserialize_with = "lenient")]
-    api_version: Option<String>,
-    #[serde(default, deserialize_with = "lenient")]
-    spec: Option<RawSpec>,
-}
-
-#[derive(Deserialize)]
-struct RawSpec {
-    #[serde(default, deserialize_with = "lenient")]
-    interactive: Option<bool>,
-}
-
-/// A field of another type than expected is a field that is missing.
-fn lenient<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: serde::de::DeserializeOwned,
-{
-    let value = serde_json::Value::deserialize(deserializer)?;
-    Ok(serde_json::from_value(value).ok())
 }
 
 #[derive(Serialize)]
@@ -149,6 +130,8 @@ mod tests {
             (r#"{"spec":{"interactive":false}}"#, "v1beta1", Some(false)),
             ("{}", "v1beta1", None),
             ("[]", "v1beta1", None),
+            (r#"["client.authentication.k8s.io/v1",{"interactive":false}]"#, "v1beta1", None),
+            (r#"{"spec":[false]}"#, "v1beta1", None),
             ("not json", "v1beta1", None),
             ("", "v1beta1", None),
             (&long, "v1beta1", None),

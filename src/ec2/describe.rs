@@ -93,7 +93,7 @@ fn refusal(reply: &Reply) -> CallFault {
         "InvalidInstanceID.NotFound" | "InvalidInstanceID.Malformed" => {
             return CallFault::Unknown(named(&error.message));
         }
-        "RequestLimitExceeded" | "Throttling" | "ThrottlingException" => Ec2Fault::Throttled,
+        code if THROTTLING.contains(&code) => Ec2Fault::Throttled,
         "UnauthorizedOperation"
         | "AuthFailure"
         | "OptInRequired"
@@ -114,6 +114,21 @@ fn named(message: &str) -> Vec<InstanceId> {
 }
 
 const VERSION: &str = "2016-11-15";
+
+/// The codes that AWS SDKs take for "slow down" (AWS SDKs reference guide, retry behaviour).
+const THROTTLING: [&str; 11] = [
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
+    "LimitExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+];
 
 #[derive(Deserialize)]
 #[serde(rename = "DescribeInstancesResponse")]
@@ -280,6 +295,18 @@ mod tests {
     }
 
     #[test]
+    fn depth_and_number_are_no_danger() {
+        const MANY: usize = 100_000;
+        let within =
+            |more: &str| ANSWER.replace("<reservationSet>", &format!("<reservationSet>{more}"));
+        let deep = format!("<x>{}{}</x>", "<y>".repeat(MANY), "</y>".repeat(MANY));
+        assert_eq!(read(&reply(200, &within(&deep))).unwrap().len(), 3);
+        let fault = Err(CallFault::Fault(Ec2Fault::Unreadable));
+        assert_eq!(read(&reply(200, &within(&"<y>".repeat(MANY)))), fault);
+        assert_eq!(read(&reply(200, &within(&"<item/>".repeat(MANY)))), fault);
+    }
+
+    #[test]
     fn only_a_host_name_is_a_name() {
         for name in ["a b", "a/b", "a..b", ".", "a.", "system:masters", "ip\n", "é", "{{x}}"] {
             let body = ANSWER.replace("ip-10-0-0-1.ec2.internal", name);
@@ -317,6 +344,9 @@ mod tests {
             ),
             (400, error("InvalidInstanceID.Malformed", "Invalid id"), unknown(&[])),
             (503, error("RequestLimitExceeded", ""), CallFault::Fault(Ec2Fault::Throttled)),
+            (400, error("EC2ThrottledException", ""), CallFault::Fault(Ec2Fault::Throttled)),
+            (503, error("SlowDown", ""), CallFault::Fault(Ec2Fault::Throttled)),
+            (400, error("NotThrottling", ""), CallFault::Fault(Ec2Fault::Status(400))),
             (403, error("UnauthorizedOperation", ""), CallFault::Fault(Ec2Fault::Forbidden)),
             (401, error("AuthFailure", ""), CallFault::Fault(Ec2Fault::Forbidden)),
             (403, error("Whatever", ""), CallFault::Fault(Ec2Fault::Forbidden)),

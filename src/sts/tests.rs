@@ -20,6 +20,8 @@ use crate::identity::{ClusterId, Partition};
 use crate::secret::Secret;
 use crate::token::{HostPolicy, StsHost};
 
+mod framing;
+
 const HOST: &str = "sts.us-west-2.amazonaws.com";
 const TARGET: &str = "/?Action=GetCallerIdentity&X-Amz-Credential=AKIA%2Fx&X-Amz-Signature=0123";
 /// Nothing here takes longer unless it hangs.
@@ -286,28 +288,6 @@ async fn a_body_has_a_limit_declared_or_not() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_none_or_breaks_off_is_broken() {
-    for text in [
-        "",
-        "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{",
-        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
-        "<html></html>\r\n\r\n",
-    ] {
-        let stub = Stub::new(Act::Send(text)).await;
-        let fault = ask(&stub.sts(PATIENCE)).await;
-        assert_eq!(fault, Err(StsUnavailable::Broken.into()), "{text:?}");
-        assert_eq!(stub.requests().len(), 1, "asked again: {text:?}");
-    }
-}
-
-#[tokio::test]
-async fn headers_without_end_are_broken() {
-    let stub =
-        Stub::new(Act::Repeat("HTTP/1.1 200 OK\r\n", "x: yyyyyyyyyyyyyyyyyyyyyyyy\r\n")).await;
-    assert_eq!(ask(&stub.sts(PATIENCE)).await, Err(StsUnavailable::Broken.into()));
-}
-
-#[tokio::test]
 async fn only_a_certificate_that_the_roots_vouch_for_is_asked() {
     let other = Stub::new(Act::Stall("")).await;
     for (leaf, roots) in
@@ -409,5 +389,14 @@ fn only_plain_json_counts_as_json() {
     assert!(!is_json(&headers("text/html", None)));
     assert!(!is_json(&headers("text/xml", None)));
     assert!(!is_json(&headers("application/json", Some("gzip"))));
+    assert!(!is_json(&headers("application/json", Some("identity"))));
+    assert!(is_json(&headers("application/json;charset=\"UTF-8\"", None)));
+    assert!(is_json(&headers("application/json; version=1", None)));
+    for charset in ["utf-16", "iso-8859-1", "", "utf-8; charset=utf-16"] {
+        assert!(!is_json(&headers(&format!("application/json; charset={charset}"), None)));
+    }
     assert!(!is_json(&HeaderMap::new()));
+    let mut twice = headers("application/json", None);
+    twice.append(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    assert!(!is_json(&twice));
 }

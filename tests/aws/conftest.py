@@ -14,6 +14,7 @@ import pytest
 
 from amazon.accounts import Caller, Role
 from stand_in import ACCOUNT, StandIn
+from verdicts import Trial
 from webhook import Webhook
 from workstation import Workstation
 
@@ -120,6 +121,20 @@ def ordinary_webhook(start_webhook) -> Webhook:
 @pytest.fixture
 def webhook(aws, ordinary_webhook) -> Webhook:
     return ordinary_webhook
+
+
+@pytest.fixture(scope="module")
+def start_trial(binary, running_stand_in, tmp_path_factory) -> Callable[..., Trial]:
+    """Starts a server with `settings` in its `sts` section, and the STS that is to misbehave."""
+    running: list[Trial] = []
+
+    def start(**settings) -> Trial:
+        running.append(Trial(binary, running_stand_in, tmp_path_factory.mktemp("trial"), **settings))
+        return running[-1]
+
+    yield start
+    for trial in running:
+        trial.close()
 
 
 @pytest.fixture

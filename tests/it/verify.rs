@@ -68,10 +68,12 @@ fn inner_of(whole: &str) -> &str {
 
 #[tokio::test]
 async fn a_good_status_with_a_bad_answer_decides_nothing() {
-    use Unreadable::{Account, Arn, NotJson, Partition, Shape, UserId};
+    use Unreadable::{Account, Arn, NotJson, Partition, Session, Shape, UserId};
     let whole = identity(ACCOUNT, SESSION, "AROAEXAMPLE:ann");
     let swap = |from: &str, to: &str| json(200, whole.replace(from, to));
     let inner = r#"{"Account":"123456789012","Arn":"arn:aws:iam::123456789012:root","UserId":"1"}"#;
+    let latin: Vec<u8> =
+        whole.replace("r-1", "~").bytes().map(|b| if b == b'~' { 0xff } else { b }).collect();
     let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
     for (name, answer, fault) in [
         ("empty", json(200, ""), NotJson),
@@ -83,6 +85,15 @@ async fn a_good_status_with_a_bad_answer_decides_nothing() {
         ("junk after", json(200, format!("{whole}x")), NotJson),
         ("two objects", json(200, format!("{whole}{whole}")), NotJson),
         ("cut off", json(200, &whole.as_bytes()[..60]), NotJson),
+        ("no UTF-8 where nobody looks", json(200, latin), NotJson),
+        (
+            "UTF-16",
+            json(200, whole.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()),
+            NotJson,
+        ),
+        ("NaN", swap("\"r-1\"", "NaN"), NotJson),
+        ("a lone surrogate", swap("AROAEXAMPLE", "\\ud800"), NotJson),
+        ("a NUL behind", json(200, format!("{whole}\0")), NotJson),
         ("a byte order mark", json(200, format!("\u{feff}{whole}")), NotJson),
         ("deep nesting", json(200, deep), Shape),
         ("null", json(200, "null"), Shape),
@@ -130,6 +141,7 @@ async fn a_good_status_with_a_bad_answer_decides_nothing() {
             swap("\"UserId\"", r#""ARN":"arn:aws:iam::123456789012:root","UserId""#),
             Shape,
         ),
+        ("Arn twice, once escaped", swap("\"UserId\"", r#""\u0041rn":"arn","UserId""#), Shape),
         ("Account twice", swap("\"UserId\"", r#""Account":"123456789012","UserId""#), Shape),
         (
             "the result twice",
@@ -185,6 +197,9 @@ async fn a_good_status_with_a_bad_answer_decides_nothing() {
         ("empty session", json(200, identity(ACCOUNT, SESSION, "AROA:")), UserId),
         ("empty id", json(200, identity(ACCOUNT, SESSION, ":ann")), UserId),
         ("a space", json(200, identity(ACCOUNT, SESSION, "AROA:a b")), UserId),
+        ("a NUL", json(200, identity(ACCOUNT, SESSION, "AROA:ann\\u0000")), UserId),
+        ("another session", json(200, identity(ACCOUNT, SESSION, "AROA:bob")), Session),
+        ("a session in another case", json(200, identity(ACCOUNT, SESSION, "AROA:Ann")), Session),
     ] {
         assert_eq!(one(answer).await, Err(Refusal::Unreadable(fault)), "{name}");
     }

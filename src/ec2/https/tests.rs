@@ -107,6 +107,32 @@ async fn an_answer_is_bounded() {
 }
 
 #[tokio::test]
+async fn an_answer_is_bounded_however_it_is_framed() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n";
+    let much = "x".repeat(2 * HttpsEc2::<UnixTime>::MAX_ANSWER);
+    let length = much.len();
+    let (url, served) = stub(vec![
+        format!("{HEAD}\r\n{much}"),
+        format!("{HEAD}transfer-encoding: chunked\r\n\r\n{length:x}\r\n{much}\r\n0\r\n\r\n"),
+        format!("{HEAD}x: {much}\r\n\r\n"),
+        format!("{HEAD}{}\r\n", "x: y\r\n".repeat(1000)),
+        format!("{HEAD}transfer-encoding: chunked\r\n\r\n1;{much}"),
+    ])
+    .await;
+    let ec2 = ec2(&url, keys());
+    for fault in [
+        Ec2Fault::TooLarge,
+        Ec2Fault::TooLarge,
+        Ec2Fault::Broken,
+        Ec2Fault::Broken,
+        Ec2Fault::Broken,
+    ] {
+        assert_eq!(ec2.ask("a=b").await, Err(fault));
+    }
+    served.await.unwrap();
+}
+
+#[tokio::test]
 async fn each_fault_is_the_one_that_is_named() {
     let (url, served) = stub(vec![
         "HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\nshort".to_owned(),

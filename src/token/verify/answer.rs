@@ -42,6 +42,8 @@ pub enum Unreadable {
     Partition,
     #[error("its UserId is not of the principal's form")]
     UserId,
+    #[error("its UserId names another session than its ARN")]
+    Session,
 }
 
 /// Reads what STS answered to `fresh`.
@@ -88,7 +90,9 @@ fn identity(reply: &Reply, fresh: &Fresh) -> Result<Identity, Refusal> {
     if !reply.json {
         return Err(Refusal::Unreadable(Unreadable::NotJson));
     }
-    let body: Object<Answer> = serde_json::from_slice(&reply.body).map_err(|error| {
+    // All of it, also where a member is passed over.
+    let body = str::from_utf8(&reply.body).map_err(|_| Refusal::Unreadable(Unreadable::NotJson))?;
+    let body: Object<Answer> = serde_json::from_str(body).map_err(|error| {
         Refusal::Unreadable(match error.classify() {
             serde_json::error::Category::Data => Unreadable::Shape,
             serde_json::error::Category::Io
@@ -112,6 +116,12 @@ fn identity(reply: &Reply, fresh: &Fresh) -> Result<Identity, Refusal> {
     let Some((user_id, session_name)) = split_user_id(&arn, &user_id) else {
         return bad(Unreadable::UserId);
     };
+    // User names are made of the one, and instances looked up by it; the log tells the other.
+    if let Principal::AssumedRole { session, .. } = arn.principal()
+        && **session != *session_name
+    {
+        return bad(Unreadable::Session);
+    }
     Ok(Identity {
         account: arn.account(),
         arn,

@@ -11,44 +11,60 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+AGE = datetime.timedelta(minutes=5)
 LIFETIME = datetime.timedelta(hours=1)
+
+
+class Authority:
+    """Signs certificates of servers, good ones unless a flaw is asked for."""
+
+    def __init__(self):
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "throw-away test authority")])
+        ca = (
+            _builder(self._name, self._name, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(sign_certificates=True), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.pem = ca.public_bytes(serialization.Encoding.PEM)
+
+    def leaf(
+        self,
+        names: list[str],
+        begins: datetime.timedelta = -AGE,
+        ends: datetime.timedelta = LIFETIME,
+        ca: bool = False,
+        purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
+    ) -> bytes:
+        """A certificate for DNS `names` and its key, both as PEM; `begins` and `ends` count from now."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        leaf = (
+            _builder(x509.Name([]), self._name, key, begins, ends)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(_usage(sign_certificates=ca), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=True)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return leaf.public_bytes(serialization.Encoding.PEM) + private
 
 
 def issue(directory: Path, names: list[str]) -> tuple[Path, Path]:
     """Writes `ca.pem` and `server.pem` (certificate and key) for DNS `names`; returns both paths."""
-    ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "throw-away test authority")])
-    ca = (
-        _builder(ca_name, ca_name, ca_key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(sign_certificates=True), critical=True)
-        .sign(ca_key, hashes.SHA256())
-    )
-    key = ec.generate_private_key(ec.SECP256R1())
-    leaf = (
-        _builder(x509.Name([]), ca_name, key)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(sign_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=True)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
+    authority = Authority()
     ca_path, server_path = directory / "ca.pem", directory / "server.pem"
-    ca_path.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    ca_path.write_bytes(authority.pem)
     server_path.touch(mode=0o600)
-    server_path.write_bytes(
-        leaf.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
+    server_path.write_bytes(authority.leaf(names))
     return ca_path, server_path
 
 
-def _builder(subject, issuer, key):
+def _builder(subject, issuer, key, begins=-AGE, ends=LIFETIME):
     now = datetime.datetime.now(datetime.timezone.utc)
     return (
         x509.CertificateBuilder()
@@ -56,8 +72,8 @@ def _builder(subject, issuer, key):
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + LIFETIME)
+        .not_valid_before(now + begins)
+        .not_valid_after(now + ends)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 

@@ -99,7 +99,7 @@ class Service:
 
     def __init__(self, answer: Callable[[Received], Answer], certificate: Path | None = None):
         self.record = Record()
-        self._server = _Server(answer, self.record, _tls(certificate) if certificate else None)
+        self._server = _Server(answer, self.record, tls_context(certificate) if certificate else None)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -121,7 +121,7 @@ class Service:
         self._thread.join()
 
 
-def _tls(certificate: Path) -> ssl.SSLContext:
+def tls_context(certificate: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate)
