@@ -35,7 +35,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::client::{ClientOverrides, ClientSettings, client};
+pub use self::client::{ClientOverrides, ClientSettings, acceptance, client};
 pub use self::document::Document;
 pub use self::fault::{Checked, Fault, Faults, Warning};
 pub use self::schema::schema;

@@ -6,7 +6,7 @@ use super::Global;
 use super::flags::Gates;
 use super::server::ServerArgs;
 use super::token::TokenArgs;
-use super::verify::VerifyArgs;
+use super::verify::{Verification, VerifyArgs};
 use crate::client::Request;
 use crate::config::{
     self, Checked, ClientOverrides, ClientSettings, Document, Faults, ServerOverrides,
@@ -104,14 +104,27 @@ impl Settings {
     }
 
     /// What `verify` is asked for.
-    pub(crate) fn verify(&self, args: &VerifyArgs) -> Result<ClientSettings, Failure> {
-        self.client(&ClientOverrides {
+    pub(crate) fn verify(&self, args: &VerifyArgs) -> Result<Verification, Failure> {
+        let over = ClientOverrides {
             cluster_id: self.cluster_id.clone(),
             token: args.token.as_deref().map(Secret::new),
             output: args.output.clone(),
             partition: args.partition.clone(),
             ..ClientOverrides::default()
-        })
+        };
+        let ClientSettings { cluster_id, token, output, sts, .. } = self.client(&over)?;
+        let Some(token) = token.filter(|token| !token.expose().is_empty()) else {
+            return Err(Failure::usage("token not specified").hint("give it with --token"));
+        };
+        if cluster_id.is_none() {
+            let missing = Failure::usage("cluster ID not specified");
+            return Err(missing.hint("give it with --cluster-id"));
+        }
+        let document = self.config.as_deref().map(document).transpose()?;
+        let Checked { value, warnings } =
+            config::acceptance(document.as_ref(), &over).map_err(wrong)?;
+        warn(&warnings);
+        Ok(Verification { token, output, accept: value, sts })
     }
 
     /// The rules of the server's file, as `server` would read them.

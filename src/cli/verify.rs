@@ -5,11 +5,12 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::config::ClientSettings;
+use crate::config::StsSettings;
 use crate::identity::Identity;
 use crate::outcome::Failure;
+use crate::secret::Secret;
 use crate::sts::{self, HttpsSts};
-use crate::token::{Acceptance, Age, Denial, HostPolicy, Refusal, Verifier};
+use crate::token::{Acceptance, Denial, Refusal, Verifier};
 
 /// Flags of `verify`.
 #[derive(Debug, clap::Args)]
@@ -27,31 +28,26 @@ pub(crate) struct VerifyArgs {
     _surplus: Vec<String>,
 }
 
+/// What is verified, and by what.
+#[derive(Debug)]
+pub(crate) struct Verification {
+    pub(super) token: Secret,
+    pub(super) output: Option<Box<str>>,
+    pub(super) accept: Acceptance,
+    pub(super) sts: StsSettings,
+}
+
 pub(crate) async fn run(
-    settings: ClientSettings,
+    verification: Verification,
     clock: impl Clock,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let Some(token) = settings.token.filter(|token| !token.expose().is_empty()) else {
-        return Err(Failure::usage("token not specified").hint("give it with --token"));
-    };
-    let Some(cluster_id) = settings.cluster_id else {
-        return Err(Failure::usage("cluster ID not specified").hint("give it with --cluster-id"));
-    };
-    let accept = Acceptance {
-        cluster_ids: vec![cluster_id],
-        hosts: HostPolicy::new(settings.partition),
-        max_age: Age::default(),
-    };
-    let sts = HttpsSts::new(sts::Config {
-        connect_to: settings.sts.connect_to,
-        ca_file: settings.sts.ca_file,
-        timeout: settings.sts.timeout,
-        limit: 1,
-    })?;
+    let Verification { token, output, accept, sts } = verification;
+    let StsSettings { connect_to, ca_file, timeout } = sts;
+    let sts = HttpsSts::new(sts::Config { connect_to, ca_file, timeout, limit: 1 })?;
     let caller = Verifier::new(sts, clock).verify(&token, &accept).await.map_err(told)?;
     let report = Report::of(caller.identity());
-    match settings.output.as_deref() {
+    match output.as_deref() {
         Some("json") => report.json(out)?,
         Some(_) | None => report.text(out)?,
     }

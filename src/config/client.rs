@@ -3,10 +3,11 @@
 use super::fault::{Checked, Faults, Findings};
 use super::keys::SERVER;
 use super::section::Section;
-use super::server::{cluster_id, partition, root, sts};
+use super::server::{cluster_id, cluster_ids, hosts, max_age, partition, root, sts};
 use super::{Document, StsSettings};
 use crate::identity::{ClusterId, Partition};
 use crate::secret::Secret;
+use crate::token::Acceptance;
 
 /// What the `token` and `verify` commands' flags say, and the environment where a variable stands
 /// for a flag. What is given wins over the file.
@@ -59,8 +60,6 @@ pub struct ClientSettings {
     pub token: Option<Secret>,
     /// `verify`'s output format.
     pub output: Option<Box<str>>,
-    /// The partition that `verify` takes tokens of.
-    pub partition: Partition,
     /// How `verify` reaches STS.
     pub sts: StsSettings,
 }
@@ -79,10 +78,7 @@ pub fn client(
     let mut found = Findings::about(document.map(Document::file));
     let found = &mut found;
     let root = root(document, found);
-    let server = match root.node("server") {
-        Some(node) => Section::open(node, root.path_of("server"), SERVER, found),
-        None => Section::absent(root.path_of("server"), SERVER),
-    };
+    let server = server(&root, found);
     // An empty one, in a flag too, is as none: scripts pass unset variables.
     let text = |flag: &Option<String>, key, found: &mut Findings| -> Option<Box<str>> {
         match flag {
@@ -98,7 +94,8 @@ pub fn client(
         Some(text) => text.is_empty(),
         None => root.node("clusterID").is_none_or(|node| node.text() == Some("")),
     };
-    let partition = partition(&root, over.partition.as_deref(), found);
+    // For `acceptance`; a wrong one is told here too, where only files are looked at.
+    let _ = partition(&root, over.partition.as_deref(), found);
     let settings = ClientSettings {
         cluster_id: if no_id { None } else { cluster_id(&root, over_id, found) },
         region: text(&over.region, "region", found),
@@ -113,8 +110,41 @@ pub fn client(
             None => root.some_text("token", found).map(|text| Secret::new(text.text)),
         },
         output: text(&over.output, "output", found),
-        partition: partition.unwrap_or(Partition::Aws),
         sts: sts(&server, found),
     };
     std::mem::take(found).check(Some(settings))
+}
+
+/// What `verify` accepts: what the server of the same file does, but for what flags say. A cluster
+/// ID that is given alone counts alone, since it is asked about.
+///
+/// # Errors
+/// Every fault of the keys that this depends on.
+pub fn acceptance(
+    document: Option<&Document>,
+    over: &ClientOverrides,
+) -> Result<Checked<Acceptance>, Faults> {
+    let mut found = Findings::about(document.map(Document::file));
+    let root = root(document, &mut found);
+    let server = server(&root, &mut found);
+    let ids = match over.cluster_id.as_deref() {
+        Some(flag) => cluster_id(&root, Some(flag), &mut found).map(|id| vec![id]),
+        None => cluster_ids(&root, &server, None, &mut found),
+    };
+    let theirs = over.partition.is_none() && root.node("partition").is_none();
+    let section = if theirs { &server } else { &root };
+    let partition = partition(section, over.partition.as_deref(), &mut found);
+    let hosts = hosts(&server, partition.unwrap_or(Partition::Aws), &mut found);
+    let max_age = max_age(&server, &mut found);
+    let accept =
+        ids.zip(max_age).map(|(cluster_ids, max_age)| Acceptance { cluster_ids, hosts, max_age });
+    found.check(accept)
+}
+
+/// The file's map for the server, of which some keys are for clients too.
+fn server<'a>(root: &'a Section<'a>, found: &mut Findings) -> Section<'a> {
+    match root.node("server") {
+        Some(node) => Section::open(node, root.path_of("server"), SERVER, found),
+        None => Section::absent(root.path_of("server"), SERVER),
+    }
 }

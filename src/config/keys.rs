@@ -75,8 +75,11 @@ pub(super) static ROOT: &[Key] = &[
     key("cache", Shape::Flag, "token: keep credentials in a file between calls.").default("false"),
     key("token", Shape::Text, "verify: the token to look at."),
     key("output", Shape::Text, "verify: json, or anything else for text."),
-    key("partition", Shape::Partition, "verify: the AWS partition of the token.")
-        .default("\"aws\""),
+    key(
+        "partition",
+        Shape::Partition,
+        "verify: the AWS partition of the token, if it is not server.partition.",
+    ),
     key("log-verbosity", Shape::Text, "Has no effect here; give the flag."),
     key("feature-gates", Shape::Text, "Has no effect here; give the flag."),
     key("server", Shape::Map(SERVER), "The webhook server."),

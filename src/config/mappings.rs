@@ -191,10 +191,7 @@ fn username(entry: &Section<'_>, found: &mut Findings) -> Option<Template> {
         }
         return "".parse().ok();
     };
-    if matches!(text.text, "{{SessionName}}" | "{{SessionNameRaw}}") {
-        found.warn(text.at, Doubt::SessionOnly);
-    }
-    template(text, found)
+    template(text, Doubt::SessionOnly, found)
 }
 
 fn groups(entry: &Section<'_>, found: &mut Findings) -> Vec<Template> {
@@ -205,14 +202,17 @@ fn groups(entry: &Section<'_>, found: &mut Findings) -> Vec<Template> {
             "system:masters" => found.warn(text.at, Doubt::Masters),
             _ => {}
         }
-        groups.extend(template(text, found));
+        groups.extend(template(text, Doubt::SessionGroup, found));
     });
     groups
 }
 
-/// Whoever may assume a role may call the session `masters`.
-fn template(text: Text<'_>, found: &mut Findings) -> Option<Template> {
+/// Whoever may assume a role may call the session `masters`, or as somebody else's user or group.
+fn template(text: Text<'_>, session_only: Doubt, found: &mut Findings) -> Option<Template> {
     let template = text.parse::<Template>(found, Wrong::Template)?;
+    if template.is_session_only() {
+        found.warn(text.at, session_only);
+    }
     if template.is_system_with_session() {
         found.warn(text.at, Doubt::SystemWithSession);
     }

@@ -234,15 +234,10 @@ fn policy(
     face: Face,
     found: &mut Findings,
 ) -> Option<Policy> {
-    let cluster_ids = cluster_ids(root, server, over, found);
+    let cluster_ids = cluster_ids(root, server, over.cluster_id.as_deref(), found);
     let partition = partition(server, over.partition.as_deref(), found);
     let hosts = hosts(server, partition.unwrap_or(Partition::Aws), found);
-    let max_age = match server.duration("maxTokenAge", limits::TOKEN_AGE, found) {
-        Some(age) => Age::from_secs(age.as_secs())
-            .map_err(|error| found.fault(server.at_value("maxTokenAge"), Wrong::Age(error)))
-            .ok(),
-        None => Some(Age::default()),
-    };
+    let max_age = max_age(server, found);
     let rules = rules(server, over, face, found);
     let scrubbed = mappings::accounts(server, "scrubbedAccounts", found);
     let limits = bounds(server, found);
@@ -255,13 +250,13 @@ fn policy(
     })
 }
 
-fn cluster_ids(
+/// The cluster ID of flag or file, and the further ones of the file.
+pub(super) fn cluster_ids(
     root: &Section<'_>,
     server: &Section<'_>,
-    over: &ServerOverrides,
+    flag: Option<&str>,
     found: &mut Findings,
 ) -> Option<Vec<ClusterId>> {
-    let flag = over.cluster_id.as_deref();
     if flag.is_none() && root.node("clusterID").is_none() {
         found.fault(
             root.at_missing("clusterID"),
@@ -286,7 +281,22 @@ fn cluster_ids(
     first.is_some().then_some(ids)
 }
 
-fn hosts(server: &Section<'_>, partition: Partition, found: &mut Findings) -> HostPolicy {
+/// `server.maxTokenAge`; `None` where it is wrong, which is told.
+pub(super) fn max_age(server: &Section<'_>, found: &mut Findings) -> Option<Age> {
+    match server.duration("maxTokenAge", limits::TOKEN_AGE, found) {
+        Some(age) => Age::from_secs(age.as_secs())
+            .map_err(|error| found.fault(server.at_value("maxTokenAge"), Wrong::Age(error)))
+            .ok(),
+        None => Some(Age::default()),
+    }
+}
+
+/// The STS hosts of `partition`, with `server.allowedRegions` and `server.extraSTSHosts`.
+pub(super) fn hosts(
+    server: &Section<'_>,
+    partition: Partition,
+    found: &mut Findings,
+) -> HostPolicy {
     let mut regions: Vec<Box<str>> = Vec::new();
     server.texts("allowedRegions", &[','], found, |text, found| {
         let part = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';

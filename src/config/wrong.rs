@@ -149,6 +149,8 @@ pub(super) enum Doubt {
     ReservedFor(Quoted),
     #[error("has the same last element as the role on line {0}, and STS never tells a role's path")]
     SameLastElement(u32),
+    #[error("the caller chooses this whole group")]
+    SessionGroup,
     #[error("the caller chooses this whole user name")]
     SessionOnly,
     #[error("SSO entries take no part: the feature gate SSORoleMatch is not set")]
@@ -238,7 +240,7 @@ impl Doubt {
             Self::Repeated(_) => Some("remove one of them"),
             Self::ReservedFor(_) => Some("known are MountedFile, EKSConfigMap, CRD, DynamicFile"),
             Self::SameLastElement(_) => Some("write the role that is there without its path"),
-            Self::SessionOnly => Some("put a literal prefix before it"),
+            Self::SessionGroup | Self::SessionOnly => Some("put a literal prefix before it"),
             Self::SystemWithSession => {
                 Some("leave the session's name out, or begin with a prefix of your own")
             }

@@ -141,6 +141,9 @@ case("base64 of the other alphabet", MALFORMED, standard_alphabet)
 case("a byte too long", MALFORMED, lambda good: good.token + "A" * (LONGEST + 1 - len(good.token)))
 case("bytes that are no UTF-8", MALFORMED, lambda good: encoded(good.url.encode() + b"\xff"))
 case("byte order mark", MALFORMED, lambda good: encoded(b"\xef\xbb\xbf" + good.url.encode()))
+case("UTF-16", MALFORMED, lambda good: encoded(good.url.encode("utf-16")))
+case("a slash of two bytes", MALFORMED, lambda good: encoded(good.url.encode().replace(b"/", b"\xc0\xaf", 1)))
+case("half a surrogate pair", MALFORMED, lambda good: encoded(good.url.encode() + b"\xed\xa0\x80"))
 case("NUL in the URL", MALFORMED, lambda good: good.with_url(lambda url: url + "\0"))
 for mark in ("\t", "\r", "\n", " ", "\u00e9", "\u3002"):
     case(
@@ -253,6 +256,13 @@ for pair in (
 ):
     case(f"with &{pair}", MALFORMED, lambda good, pair=pair: good.with_pair_last(pair))
 case("semicolons", MALFORMED, lambda good: good.with_url(lambda url: url.replace("&", ";")))
+case("HTML's ampersands", MALFORMED, lambda good: good.with_url(lambda url: url.replace("&", "&amp;")))
+case("everything escaped once more", MALFORMED, lambda good: good.with_url(lambda url: url.replace("%", "%25")))
+case("escapes in small letters", MALFORMED, lambda good: good.with_url(lambda url: url.replace("%2F", "%2f")))
+case("slashes unescaped", MALFORMED, lambda good: good.with_url(lambda url: url.replace("%2F", "/")))
+case("no pairs", MALFORMED, lambda good: vectors.token(good.base + "?"))
+case("ampersand first", MALFORMED, lambda good: good.with_url(lambda url: url.replace("?", "?&")))
+case("ampersand last", MALFORMED, lambda good: good.with_url(lambda url: url + "&"))
 case("escaped ampersand", MALFORMED, lambda good: good.with_url(lambda url: url.replace("&", "%26", 1)))
 VALUES = {
     "Action": (
@@ -267,7 +277,21 @@ VALUES = {
     ),
     "Version": ("2011-06-14", "2011-06-15x", "2011%2D06%2D15"),
     "X-Amz-Algorithm": ("AWS4-ECDSA-P256-SHA256", "AWS4-HMAC-SHA1", "aws4-hmac-sha256"),
-    "X-Amz-Expires": ("-1", "1e9", "+60", "60.0", "0x3c", "99999999999999999999", "060%20"),
+    "X-Amz-Expires": (
+        "-1",
+        "00",
+        "901",
+        "1e9",
+        "+60",
+        "060",
+        "60.0",
+        "0x3c",
+        "65596",
+        "4294967356",
+        "18446744073709551676",
+        "99999999999999999999",
+        "060%20",
+    ),
     "X-Amz-SignedHeaders": (
         "host",
         "x-k8s-aws-id",
@@ -298,6 +322,8 @@ DATES = {
     "with digits of another script": lambda date: "%D9%A2" + date[1:],
     "at 25 o'clock": lambda date: date[:9] + "250000Z",
     "at minute 60": lambda date: date[:11] + "6000Z",
+    "at 24 o'clock": lambda date: date[:9] + "240000Z",
+    "at a leap second": lambda date: date[:9] + "235960Z",
     "with a sign": lambda date: date[:9] + "%2B" + date[10:],
 }
 for name, change in DATES.items():

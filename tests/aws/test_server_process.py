@@ -379,7 +379,30 @@ class TestBodies:
             connection.sendall(head("/authenticate", "X: " + "x" * 32 * 1024, "Content-Length: 0"))
             assert status_line(connection) == "HTTP/1.1 431 Request Header Fields Too Large"
 
-    @pytest.mark.parametrize("body", [b"", b"[", b"null", b"[]", b'{"kind":"Pod"}', b"\xff", b'{"spec":{"token":1}}'])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"[",
+            b"null",
+            b"[]",
+            b'["authentication.k8s.io/v1","TokenReview",{"token":"x"}]',
+            b'[null,null,["x"]]',
+            b'{"kind":"Pod"}',
+            b'{"kind":"tokenreview","spec":{"token":"x"}}',
+            b'{"apiVersion":"authentication.k8s.io/v2","spec":{"token":"x"}}',
+            b'{"spec":{"token":1}}',
+            b'{"spec":["x"]}',
+            b'{"spec":{"token":"x","token":"x"}}',
+            b'{"spec":{"token":"x"},"spec":{"token":"x"}}',
+            b'{"spec":{"token":"x"}}{"spec":{"token":"x"}}',
+            b'{"spec":{"token":"\\ud800"}}',
+            b'{"spec":{"token":"a\nb"}}',
+            b"\xff",
+            b'\xef\xbb\xbf{"spec":{"token":"x"}}',
+            '{"spec":{"token":"x"}}'.encode("utf-16"),
+        ],
+    )
     def test_what_is_no_token_review_is_a_bad_request(self, server, body):
         with server.client() as client:
             reply = client.post(body)

@@ -16,11 +16,12 @@ HOST = f"sts.{REGION}.amazonaws.com"
 @pytest.fixture
 def verify(aws, workstation):
     """Runs `iamgate verify` on a token; what it prints holds no part of it."""
-    config = {"server": {"sts": {"connectTo": aws.connect_to, "caFile": str(aws.ca)}}}
-    file = workstation.write("verify.yaml", yaml.safe_dump(config))
 
-    def run(token: str, *arguments: str, cluster_id: str = CLUSTER):
-        ran = workstation.iamgate("verify", "-t", token, "-i", cluster_id, "--config", str(file), *arguments)
+    def run(token: str, *arguments: str, cluster_id: str | None = CLUSTER, config: dict | None = None, **server):
+        server["sts"] = {"connectTo": aws.connect_to, "caFile": str(aws.ca)}
+        file = workstation.write("verify.yaml", yaml.safe_dump({**(config or {}), "server": server}))
+        about = ["-i", cluster_id] if cluster_id else []
+        ran = workstation.iamgate("verify", "-t", token, *about, "--config", str(file), *arguments)
         assert not any(part in ran.stdout + ran.stderr for part in secret_parts(token))
         return ran
 
@@ -74,6 +75,36 @@ def test_another_partition_is_an_error_before_sts_is_asked(aws, verify, token):
     ran = verify(token, "--partition", "aws-cn")
     assert (ran.status, ran.stdout) == (1, "")
     assert "could not verify token" in ran.stderr
+    assert aws.sts_tls.record.requests == []
+
+
+def test_with_the_servers_file_it_accepts_the_clusters_that_the_server_accepts(aws, session, verify):
+    config = {"clusterID": CLUSTER, "acceptedClusterIDs": ["old-cluster"]}
+    token = boto3_token(session.keys, REGION, HOST, "old-cluster")
+    ran = verify(token, "-o", "json", cluster_id=None, config=config)
+    assert json.loads(ran.stdout)["ARN"] == session.arn
+    assert [seen.status for seen in aws.sts_tls.record.requests] == [403, 200]
+
+
+def test_a_cluster_id_on_the_command_line_counts_alone(aws, session, verify):
+    config = {"clusterID": "old-cluster", "acceptedClusterIDs": ["old-cluster"]}
+    ran = verify(boto3_token(session.keys, REGION, HOST, "old-cluster"), config=config)
+    assert (ran.status, ran.stdout) == (1, "")
+    assert "the signature does not fit" in ran.stderr
+    assert [seen.status for seen in aws.sts_tls.record.requests] == [403]
+
+
+@pytest.mark.parametrize(
+    ("server", "message"),
+    [
+        ({"allowedRegions": ["eu-central-1"]}, "is not in server.allowedRegions"),
+        ({"partition": "aws-cn"}, "of another partition"),
+    ],
+)
+def test_with_the_servers_file_it_refuses_the_hosts_that_the_server_refuses(aws, verify, token, server, message):
+    ran = verify(token, **server)
+    assert (ran.status, ran.stdout) == (1, "")
+    assert message in ran.stderr
     assert aws.sts_tls.record.requests == []
 
 

@@ -10,8 +10,11 @@
 )]
 
 mod architecture;
+mod callers;
 mod cli;
+mod differential;
 mod faces;
+mod one_spelling;
 mod proxy;
 mod readme;
 mod reload;

@@ -1,5 +1,6 @@
-//! What several tests share: a fixed moment, good tokens to spoil, a scripted STS.
+//! What several tests share: a fixed moment, good tokens to spoil, a scripted STS, whole reviews.
 
+pub(crate) mod review;
 pub(crate) mod script;
 pub(crate) mod vector;
 

@@ -1,22 +1,16 @@
 //! Tokens that must be refused before STS is asked, each with the rule that refuses it.
 //!
-//! Every case runs against a scripted STS that fails the test when it is asked at all.
+//! Every case runs twice against a scripted STS that fails the test when it is asked at all: as a
+//! question to the verifier, and as a whole review, whose answer, log line and metric are looked at.
 
 use std::time::Duration;
 
 use iamgate::secret::Secret;
 use iamgate::token::{Age, HostFault, HostPolicy, Malformed, Refusal, Stale, Verifier};
 
+use crate::support::review::refusal;
 use crate::support::script::Script;
 use crate::support::vector::{NOW, SIGNATURE, Vector, accept, raw_token, token};
-
-async fn refusal(token: &Secret) -> Refusal {
-    let sts = Script::default();
-    let verifier = Verifier::new(sts.clone(), NOW);
-    let refusal = verifier.verify(token, &accept(&["test-cluster"])).await.unwrap_err();
-    assert_eq!(sts.finish(), [], "STS was asked");
-    refusal
-}
 
 #[track_caller]
 fn check(name: &str, got: Refusal, want: impl Into<Refusal>) {

@@ -10,24 +10,24 @@ use serde::Deserialize;
 
 use crate::support::script::{Asked, Script, error, json};
 
-mod sdks;
+pub(crate) mod sdks;
 
-#[derive(Deserialize)]
-struct Golden {
-    name: String,
-    region: String,
-    host: String,
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Golden {
+    pub(crate) name: String,
+    pub(crate) region: String,
+    pub(crate) host: String,
     cluster_id: String,
     access_key_id: String,
-    secret_access_key: String,
+    pub(crate) secret_access_key: String,
     session_token: Option<String>,
     unix_time: u64,
-    url: String,
-    token: String,
+    pub(crate) url: String,
+    pub(crate) token: String,
 }
 
 impl Golden {
-    fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let vectors: Vec<Self> =
             serde_json::from_str(include_str!("../vectors/tokens.json")).unwrap();
         assert!(vectors.len() >= 30, "only {} vectors", vectors.len());
@@ -41,7 +41,7 @@ impl Golden {
         Endpoint::of(region, fips, dual_stack).unwrap()
     }
 
-    fn cluster_id(&self) -> ClusterId {
+    pub(crate) fn cluster_id(&self) -> ClusterId {
         self.cluster_id.parse().unwrap()
     }
 
@@ -50,16 +50,24 @@ impl Golden {
         Partition::ALL.into_iter().find(of_region).unwrap()
     }
 
-    /// What STS is asked about `token`, which is judged as one of this vector's place and time.
-    async fn asked_with(&self, token: &str) -> Asked {
-        let sts = Script::new([json(403, error("ExpiredToken"))]);
-        let verifier = Verifier::new(sts.clone(), UnixTime::from_secs(self.unix_time));
-        let accept = Acceptance {
+    /// What a server of its cluster accepts.
+    pub(crate) fn accept(&self) -> Acceptance {
+        Acceptance {
             cluster_ids: vec![self.cluster_id()],
             hosts: HostPolicy::new(self.partition()),
             max_age: Age::default(),
-        };
-        let denied = verifier.verify(&Secret::new(token), &accept).await;
+        }
+    }
+
+    pub(crate) fn signed_at(&self) -> UnixTime {
+        UnixTime::from_secs(self.unix_time)
+    }
+
+    /// What STS is asked about `token`, which is judged as one of this vector's place and time.
+    async fn asked_with(&self, token: &str) -> Asked {
+        let sts = Script::new([json(403, error("ExpiredToken"))]);
+        let verifier = Verifier::new(sts.clone(), self.signed_at());
+        let denied = verifier.verify(&Secret::new(token), &self.accept()).await;
         let refused = Refusal::Denied(Denial::ExpiredToken);
         assert_eq!(denied.unwrap_err(), refused, "{}", self.name);
         sts.finish()
@@ -76,7 +84,7 @@ fn our_tokens_are_the_bytes_that_botocore_makes() {
         };
         let endpoint = golden.endpoint();
         assert_eq!(endpoint.host(), golden.host, "{}", golden.name);
-        let now = UnixTime::from_secs(golden.unix_time);
+        let now = golden.signed_at();
         let token = sign(&credentials, &endpoint, &golden.cluster_id(), now).unwrap();
         assert_eq!(token.text.expose(), golden.token, "{}", golden.name);
         assert_eq!(token.expires.as_secs(), golden.unix_time + 14 * 60, "{}", golden.name);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::secret::Secret;
+use crate::token::{Age, HostPolicy};
 
 #[test]
 fn client_commands_read_their_keys_and_mind_no_others() {
@@ -35,12 +36,11 @@ server: {port: abc, sts: {timeout: 500ms}}
         cache: true,
         token: Some(Secret::new("k8s-aws-v1.secret")),
         output: Some("json".into()),
-        partition: Partition::AwsCn,
         sts: StsSettings { timeout: Duration::from_millis(500), ..Default::default() },
     };
     assert_eq!(value, expected);
     let nothing = client(None, &ClientOverrides::default()).unwrap().value;
-    assert_eq!((nothing.cluster_id, nothing.partition), (None, Partition::Aws));
+    assert_eq!(nothing.cluster_id, None);
     let wrong = read("c.json", r#"{"cache": "yes", "partition": "moon"}"#).unwrap();
     let told = client(Some(&wrong), &ClientOverrides::default()).unwrap_err().to_string();
     let lines: Vec<_> = told.lines().collect();
@@ -51,6 +51,42 @@ server: {port: abc, sts: {timeout: 500ms}}
             "c.json:1:31: partition: \"moon\" is not an AWS partition; known are aws, aws-cn, aws-us-gov, aws-iso, aws-iso-b, aws-iso-e, aws-iso-f, aws-eusc",
         ]
     );
+}
+
+#[test]
+fn verify_accepts_what_the_server_of_the_same_file_accepts() {
+    let text = "\
+clusterID: own
+acceptedClusterIDs: [old]
+server:
+  partition: aws-us-gov
+  acceptedClusterIDs: [older]
+  allowedRegions: [us-gov-west-1]
+  extraSTSHosts: [vpce-1.sts.us-gov-west-1.vpce.amazonaws.com]
+  maxTokenAge: 60
+  mapAccounts: ['111122223333']
+";
+    let document = read("c.yaml", text).unwrap();
+    let accept = |over: &ClientOverrides| acceptance(Some(&document), over).unwrap().value;
+    let server = checked("c.yaml", text).unwrap().value.policy.accept;
+    assert_eq!(server.cluster_ids.len(), 3);
+    assert_eq!(accept(&ClientOverrides::default()), server);
+
+    let asked = ClientOverrides { cluster_id: Some("old".into()), ..Default::default() };
+    assert_eq!(accept(&asked).cluster_ids, ["old".parse().unwrap()]);
+    let elsewhere = ClientOverrides { partition: Some("aws-cn".into()), ..Default::default() };
+    assert_eq!(accept(&elsewhere).hosts.partition(), Partition::AwsCn);
+    let both = read("c.yaml", &format!("partition: aws-iso\n{text}")).unwrap();
+    let both = acceptance(Some(&both), &ClientOverrides::default()).unwrap().value;
+    assert_eq!(both.hosts.partition(), Partition::AwsIso);
+
+    let nothing = acceptance(None, &asked).unwrap().value;
+    assert_eq!(nothing.hosts, HostPolicy::new(Partition::Aws));
+    assert_eq!(nothing.max_age, Age::default());
+    let wrong = read("c.yaml", "clusterID: c\nserver: {extraSTSHosts: [a:443], maxTokenAge: 1}\n");
+    let told = acceptance(Some(&wrong.unwrap()), &ClientOverrides::default()).unwrap_err();
+    let paths: Vec<_> = told.iter().map(|fault| fault.path().to_owned()).collect();
+    assert_eq!(paths, ["server.extraSTSHosts[0]", "server.maxTokenAge"]);
 }
 
 #[test]

@@ -53,6 +53,25 @@ server:
 }
 
 #[test]
+fn a_name_that_the_caller_chooses_is_doubted_in_either_place() {
+    let entry = |username: &str, group: &str| {
+        let arn = "arn:aws:iam::111122223333:role/a";
+        with(&format!(
+            "  mapRoles: [{{rolearn: '{arn}', username: '{username}', groups: ['{group}']}}]"
+        ))
+    };
+    for name in ["{{SessionName}}", "{{SessionNameRaw}}"] {
+        let told = warned(&entry(name, "g"));
+        assert!(told[0].ends_with("mapRoles[0].username: the caller chooses this whole user name (put a literal prefix before it)"), "{told:?}");
+        let told = warned(&entry("u", name));
+        assert!(told[0].ends_with("mapRoles[0].groups[0]: the caller chooses this whole group (put a literal prefix before it)"), "{told:?}");
+    }
+    for name in ["dev:{{SessionName}}", "{{AccountID}}", "{{SessionName}}{{AccountID}}"] {
+        assert_eq!(warned(&entry(name, name)), [""; 0], "{name}");
+    }
+}
+
+#[test]
 fn each_doubt_is_told_by_its_name() {
     let arn = "arn:aws:iam::111122223333:role";
     let never = "server.mapRoles[0].roleARN: this can never match:";

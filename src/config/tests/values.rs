@@ -41,6 +41,45 @@ fn an_sts_host_is_a_name_and_nothing_beside_it() {
 }
 
 #[test]
+fn no_cluster_id_can_end_a_header_or_be_taken_for_another() {
+    for id in [
+        "\"\"",
+        "\" \"",
+        "\"\\t\"",
+        "\"c \"",
+        "\" c\"",
+        "\"a b\"",
+        "\"c\\r\\nx-amz-target: x\"",
+        "\"c\\n\"",
+        "\"c\\0\"",
+        "\"\\x1b[31m\"",
+        "\"\\x7f\"",
+        "\"\\u00a0\"",
+        "\"n\\u00e4h\"",
+        "\"\\ufeffc\"",
+        &format!("\"{}\"", "c".repeat(257)),
+    ] {
+        for (text, path) in [
+            (
+                format!("clusterID: {id}\nserver: {{mapAccounts: ['111122223333']}}\n"),
+                "clusterID: ",
+            ),
+            (format!("acceptedClusterIDs: [{id}]\n{}", with("")), "acceptedClusterIDs[0]: "),
+            (with(&format!("  acceptedClusterIDs: [{id}]")), "server.acceptedClusterIDs[0]: "),
+        ] {
+            let found = told(&text);
+            let [fault] = &found[..] else { panic!("{text}: {found:?}") };
+            let told = fault.split_once(path).map(|(_, told)| told).unwrap_or_default();
+            assert!(
+                told.starts_with("cluster ID cannot") || told.starts_with("a cluster ID "),
+                "{fault}"
+            );
+            assert!(!fault.contains(char::is_control), "{fault}");
+        }
+    }
+}
+
+#[test]
 fn backend_modes_follow_the_known_names_and_rules() {
     let cure = "(known are MountedFile, EKSConfigMap, CRD, DynamicFile)";
     let mode = "3:16: server.backendMode:";

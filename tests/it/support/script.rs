@@ -18,6 +18,11 @@ impl Script {
         Self(Arc::new(Mutex::new((replies.into_iter().collect(), Vec::new()))))
     }
 
+    /// How often STS was asked so far.
+    pub(crate) fn asked(&self) -> usize {
+        self.0.lock().unwrap().1.len()
+    }
+
     /// The questions so far; fails where an answer is left over.
     #[track_caller]
     pub(crate) fn finish(&self) -> Asked {

@@ -80,6 +80,17 @@ impl Made {
     }
 }
 
+/// The tokens of every SDK, each with the place and time of its vector.
+pub(crate) fn all() -> Vec<Golden> {
+    let vectors = Golden::all();
+    let made = Made::all().into_iter().map(|made| {
+        let vector = vectors.iter().find(|vector| vector.name == made.name).unwrap().clone();
+        let name = format!("{}: {}", made.recipe, made.name);
+        Golden { name, url: made.url(), token: made.token, ..vector }
+    });
+    made.collect()
+}
+
 #[test]
 fn every_sdk_signed_every_case() {
     let names: Vec<String> = Golden::all().into_iter().map(|golden| golden.name).collect();
