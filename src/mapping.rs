@@ -15,6 +15,7 @@ mod template;
 pub use self::explain::{Explanation, Likeness, NearMiss, Place, Reason, Winner, explain};
 pub use self::instance::{InstanceId, InstanceIdFault};
 pub use self::pattern::{ArnPattern, PatternFault};
+pub use self::rule::{Full, Mappings};
 pub use self::rules::{Found, Mapping, NotMapped, RuleKind, Rules, RulesInput, Who};
 pub use self::sso::{SsoFault, SsoRole};
 pub use self::template::{RenderFault, Template, TemplateFault, Variable};

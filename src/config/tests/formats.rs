@@ -1,7 +1,6 @@
 //! One configuration in three formats.
 
 use super::*;
-use crate::config::fault::Findings;
 use crate::mapping::RulesInput;
 
 const YAML: &str = "\
@@ -102,9 +101,15 @@ fn yaml_in_any_case_json_and_toml_of_one_configuration_mean_the_same() {
         [("c.yaml", &yaml), ("c.json", &json), ("c.toml", &toml)].map(|(name, text)| {
             let Checked { value, warnings } = checked(name, text).unwrap();
             assert_eq!(warnings, [], "{name}");
-            let mut rules = rules(&read(name, text).unwrap());
-            let mappings = rules.roles.iter_mut().chain(&mut rules.users);
-            let lines: Vec<_> = mappings.map(|m| m.line.take().unwrap().get()).collect();
+            let mut rules = rules(read(name, text).unwrap());
+            let mut lines = Vec::new();
+            for list in [&mut rules.roles, &mut rules.users] {
+                let without = list.iter().map(|mut mapping| {
+                    lines.push(mapping.line.take().unwrap().get());
+                    mapping
+                });
+                *list = without.collect();
+            }
             (value, rules, lines)
         });
     assert_eq!(yaml.2, [16, 17, 18, 21]);
@@ -133,10 +138,11 @@ fn anchors_are_read_and_bombs_of_them_refused_at_once() {
     let text = format!(
         "clusterID: c\nx-base: &base {{username: u, groups: &g [a]}}\nserver:\n  mapRoles:\n  - <<: *base\n    roleARN: {ADMIN}\n  - {{roleARN: '{ADMIN}2', username: v, groups: *g}}\n"
     );
-    let rules = rules(&read("c.yaml", &text).unwrap());
-    let names: Vec<_> = rules.roles.iter().map(|role| (&role.username, &role.groups)).collect();
+    let rules = rules(read("c.yaml", &text).unwrap());
+    let names: Vec<_> = rules.roles.iter().map(|role| (role.username, role.groups)).collect();
     let groups = vec!["a".parse().unwrap()];
-    assert_eq!(names, [(&"u".parse().unwrap(), &groups), (&"v".parse().unwrap(), &groups)]);
+    let expected = ["u", "v"].map(|name| (name.parse().unwrap(), groups.clone()));
+    assert_eq!(names, expected);
 
     let mut wide = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
     let mut deep = "a0: &a0 {x: y}\n".to_owned();
@@ -197,9 +203,10 @@ fn blank_files_are_blank_configurations_and_others_must_be_maps() {
     }
 }
 
-fn rules(document: &Document) -> RulesInput {
-    let found = &mut Findings::default();
-    let root = server::root(Some(document), found);
+fn rules(mut document: Document) -> RulesInput {
+    let (mut piles, mut found) = document.take();
+    let found = &mut found;
+    let root = server::root(Some(&document), found);
     let server = root.section("server", crate::config::keys::SERVER, found);
-    server::rules(&server, &ServerOverrides::default(), Face::Own, found)
+    server::rules(&server, &mut piles, &ServerOverrides::default(), Face::Own, found)
 }
