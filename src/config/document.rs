@@ -22,7 +22,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// The largest file that is read, in bytes: some 150,000 mappings.
+    /// The largest file that is read, in bytes: some 200,000 mappings.
     pub const MAX_LEN: usize = 32 * 1024 * 1024;
 
     /// Reads `bytes`, which `file_name`'s extension says to be YAML, JSON or TOML.
@@ -62,11 +62,7 @@ impl fmt::Debug for Document {
     }
 }
 
-fn read<'a>(
-    bytes: &'a [u8],
-    file_name: &FilePath,
-    take: &'a mut Take<'a>,
-) -> Result<Tree, Broken> {
+fn read<'a>(bytes: &'a [u8], file_name: &FilePath, take: &'a mut Take<'a>) -> Result<Tree, Broken> {
     let extension = file_name.extension().unwrap_or_default().to_string_lossy();
     // Compared with case, as programs that share the file do.
     let reader: fn(Builder<'_>) -> Result<Tree, Broken> = match &*extension {

@@ -134,6 +134,44 @@ fn yaml_in_any_case_json_and_toml_of_one_configuration_mean_the_same() {
 }
 
 #[test]
+fn a_file_that_is_kept_whole_for_an_anchor_means_the_same_as_one_that_is_not() {
+    let body = format!(
+        "clusterID: c\nserver:\n  mapUsers:\n  - {{userARN: 'arn:aws:iam::012345678901:user/a', username: a, groups: [g, system:masters]}}\n  - {{<<: {{username: b, groups: [g]}}, userARN: 'arn:aws:iam::012345678901:user/b'}}\n  - {{userARN: 'arn:aws:iam::012345678901:user/A', username: c, other: x}}\n  mapRoles:\n  - {{rolePattern: '{ADMIN}*', username: p}}\n  - {{roleARN: '{ADMIN}/x', username: x}}\n  - {{roleARN: '{ADMIN}/y/x', username: y}}\n  - {{sso: {{permissionSetName: View, accountID: '012345678901'}}, username: v}}\n"
+    );
+    // Columns move, lines do not. The last begins to be kept in the middle of a list.
+    let first = body.replace("clusterID: c", "clusterID: &c c");
+    let middle = body.replace("username: b, groups: [g]", "username: &b b, groups: [g]");
+    let plain = read("c.yaml", &body).unwrap();
+    let tell = |text: &str| {
+        let warnings = checked("c.yaml", text).unwrap().warnings;
+        let line = |warning: &Warning| {
+            let told = warning.to_string();
+            let (place, rest) = told.split_once(": ").unwrap();
+            (place.rsplit_once(':').unwrap().0.to_owned(), rest.to_owned())
+        };
+        warnings.iter().map(line).collect::<Vec<_>>()
+    };
+    let (rules_of_it, told) = (rules(plain), tell(&body));
+    assert_eq!((rules_of_it.users.len(), rules_of_it.roles.len(), told.len()), (3, 4, 4));
+    for kept in [first, middle] {
+        assert_eq!(rules(read("c.yaml", &kept).unwrap()), rules_of_it, "{kept}");
+        assert_eq!(tell(&kept), told, "{kept}");
+    }
+
+    let bad = "  mapRoles:\n  - ~\n  - x\n  - [y]\n  - {roleARN: nonsense, username: z}\n";
+    let faults = |head: &str| {
+        let text = format!("{head}\nserver:\n{bad}");
+        let told = checked("c.yaml", &text).unwrap_err();
+        told.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let told = faults("clusterID: c");
+    assert_eq!(told.len(), 6, "{told:#?}");
+    let fourth = "c.yaml:7:15: server.mapRoles[3].roleARN: \"nonsense\" does not name";
+    assert!(told[5].starts_with(fourth), "{told:#?}");
+    assert_eq!(faults("clusterID: &c c"), told);
+}
+
+#[test]
 fn anchors_are_read_and_bombs_of_them_refused_at_once() {
     let text = format!(
         "clusterID: c\nx-base: &base {{username: u, groups: &g [a]}}\nserver:\n  mapRoles:\n  - <<: *base\n    roleARN: {ADMIN}\n  - {{roleARN: '{ADMIN}2', username: v, groups: *g}}\n"

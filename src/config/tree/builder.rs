@@ -236,12 +236,7 @@ impl<'a> Builder<'a> {
         keys.find(|(other, _)| other.eq_ignore_ascii_case(key)).map(|(_, offset)| offset)
     }
 
-    fn begin(
-        &mut self,
-        offset: usize,
-        what: What,
-        handed: Option<List>,
-    ) -> Result<(), Broken> {
+    fn begin(&mut self, offset: usize, what: What, handed: Option<List>) -> Result<(), Broken> {
         if self.open.len() >= MOST_DEPTH {
             return Err(self.broken(offset, Wrong::Deep));
         }
@@ -391,7 +386,11 @@ mod tests {
             let expected = List::at(key).unwrap_or(List::Roles);
             assert!(taken.iter().all(|(list, _)| *list == expected), "{key}");
             let texts: Vec<_> = taken.iter().map(|(_, text)| &**text).collect();
-            assert_eq!((&*texts, &*kept), (&all[..count], &all.map(String::from)[count..]), "{key}");
+            assert_eq!(
+                (&*texts, &*kept),
+                (&all[..count], &all.map(String::from)[count..]),
+                "{key}"
+            );
         }
     }
 
