@@ -40,7 +40,7 @@ impl<'a> Places<'a> {
 
     pub(super) fn at(&mut self, offset: usize) -> Place {
         if !(self.last.offset..self.last.offset + STEP).contains(&offset) {
-            let mark = self.marks.get(offset / STEP).or(self.marks.last());
+            let mark = self.marks.get(offset / STEP).or_else(|| self.marks.last());
             self.last = mark.copied().unwrap_or_default();
         }
         self.last.to(self.bytes, offset);
