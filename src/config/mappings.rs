@@ -284,7 +284,7 @@ fn warn_of_same_last_elements(
     path: &Path<'_>,
     found: &mut Findings,
 ) {
-    let key = |index: usize| match mappings.who(index)? {
+    let key = |index: usize| match mappings.who_with_path(index)? {
         Who::Arn(arn) if matches!(arn.principal(), Principal::Role { .. }) => {
             arn.pathless_role().map(|subject| subject.as_str().to_owned())
         }

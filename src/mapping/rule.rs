@@ -127,6 +127,11 @@ impl Mappings {
         self.kept.get(position)?.who()
     }
 
+    /// The same where it may be an ARN with a path, which costs less to tell.
+    pub fn who_with_path(&self, position: usize) -> Option<Who> {
+        self.kept.get(position).filter(|rule| rule.may_have_path())?.who()
+    }
+
     /// Whether one of them is about a permission set.
     pub fn has_sso(&self) -> bool {
         !self.kept.sso.is_empty()
@@ -287,9 +292,12 @@ impl<'a> Rule<'a> {
     }
 
     pub(super) fn pathless(self) -> Option<Subject> {
-        // Without a slash in the name there is no path: spares taking most ARNs apart.
-        let may = self.raw.kind == Kind::Arn && (self.raw.head == 0 || self.tail().contains('/'));
-        if may { self.who()?.pathless() } else { None }
+        if self.may_have_path() { self.who()?.pathless() } else { None }
+    }
+
+    /// Without a slash in the name there is no path: spares taking most ARNs apart.
+    fn may_have_path(self) -> bool {
+        self.raw.kind == Kind::Arn && (self.raw.head == 0 || self.tail().contains('/'))
     }
 
     pub(super) fn stem(self) -> Option<Subject> {
