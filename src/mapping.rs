@@ -11,6 +11,7 @@ mod rule;
 mod rules;
 mod sso;
 mod template;
+mod who;
 
 pub use self::explain::{Explanation, Likeness, NearMiss, Place, Reason, Winner, explain};
 pub use self::instance::{InstanceId, InstanceIdFault};
