@@ -11,10 +11,12 @@ mod rule;
 mod rules;
 mod sso;
 mod template;
+mod who;
 
 pub use self::explain::{Explanation, Likeness, NearMiss, Place, Reason, Winner, explain};
 pub use self::instance::{InstanceId, InstanceIdFault};
 pub use self::pattern::{ArnPattern, PatternFault};
+pub use self::rule::{Full, Mappings};
 pub use self::rules::{Found, Mapping, NotMapped, RuleKind, Rules, RulesInput, Who};
 pub use self::sso::{SsoFault, SsoRole};
 pub use self::template::{RenderFault, Template, TemplateFault, Variable};

@@ -11,9 +11,10 @@ mod trail;
 mod watch;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
+use ring::digest;
 
 pub use content::{ReadFault, read};
 pub use eyes::WatchFault;
@@ -24,9 +25,13 @@ pub use watch::{Cause, Sight, Trigger, Watch, WatchOptions};
 pub struct Reloader<T, E> {
     parse: Parse<T, E>,
     live: Live<T>,
-    /// One offer at a time, so that values are published in the order of their offers.
-    turn: Mutex<()>,
+    /// What the last good content looked like. One offer at a time, so that values are published
+    /// in the order of their offers.
+    held: Mutex<Option<Fingerprint>>,
 }
+
+/// SHA-256 of a content, so that the same bytes are parsed once and need not be kept.
+type Fingerprint = [u8; digest::SHA256_OUTPUT_LEN];
 
 type Parse<T, E> = Box<dyn Fn(&[u8]) -> Result<T, E> + Send + Sync>;
 
@@ -51,23 +56,45 @@ impl<T: PartialEq, E> Reloader<T, E> {
         Self {
             parse: Box::new(parse),
             live: Live(Arc::new(ArcSwapOption::empty())),
-            turn: Mutex::new(()),
+            held: Mutex::new(None),
         }
     }
 
     /// Parses `content` and publishes the value if it differs from the present one.
     pub fn offer(&self, content: &[u8]) -> Reload<E> {
-        // A parser that panicked published nothing, so there is nothing half done to fear.
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        match (self.parse)(content) {
-            Err(error) => Reload::Kept(error),
-            Ok(next) if self.live.get().is_some_and(|now| *now == next) => Reload::Same,
-            Ok(next) => {
-                self.live.0.store(Some(Arc::new(next)));
-                Reload::Replaced
-            }
-        }
+        self.take(content, &mut self.turn())
     }
+
+    /// The same, unless these very bytes are what the present value was made of: then nothing is
+    /// parsed, and the answer is `None`.
+    fn offer_unless_held(&self, content: &[u8]) -> Option<Reload<E>> {
+        let mut held = self.turn();
+        if *held == Some(fingerprint(content)) { None } else { Some(self.take(content, &mut held)) }
+    }
+
+    // A parser that panicked published nothing, so there is nothing half done to fear.
+    fn turn(&self) -> MutexGuard<'_, Option<Fingerprint>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, content: &[u8], held: &mut Option<Fingerprint>) -> Reload<E> {
+        let next = match (self.parse)(content) {
+            Err(error) => return Reload::Kept(error),
+            Ok(next) => next,
+        };
+        *held = Some(fingerprint(content));
+        if self.live.get().is_some_and(|now| *now == next) {
+            return Reload::Same;
+        }
+        self.live.0.store(Some(Arc::new(next)));
+        Reload::Replaced
+    }
+}
+
+fn fingerprint(content: &[u8]) -> Fingerprint {
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.copy_from_slice(digest::digest(&digest::SHA256, content).as_ref());
+    fingerprint
 }
 
 impl<T, E> Reloader<T, E> {
@@ -136,6 +163,25 @@ mod tests {
         assert_eq!(live.get(), None);
         assert_eq!(reloader.offer(b"3"), Reload::Replaced);
         assert_eq!(live.get().as_deref(), Some(&3));
+    }
+
+    #[test]
+    fn bytes_that_the_value_was_made_of_are_not_parsed_again() {
+        let parsed = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = Arc::clone(&parsed);
+        let reloader = Reloader::new(move |text: &[u8]| {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            number(text)
+        });
+        let times = || parsed.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!((reloader.offer(b"1"), times()), (Reload::Replaced, 1));
+        assert_eq!((reloader.offer_unless_held(b"1"), times()), (None, 1));
+        assert_eq!((reloader.offer_unless_held(b"1\n"), times()), (Some(Reload::Same), 2));
+        assert_eq!((reloader.offer(b"1\n"), times()), (Reload::Same, 3));
+        // What was refused is not held, and does not push out what is.
+        let refused = Some(Reload::Kept(number(b"x").unwrap_err()));
+        assert_eq!((reloader.offer_unless_held(b"x"), times()), (refused, 4));
+        assert_eq!((reloader.offer_unless_held(b"1\n"), times()), (None, 4));
     }
 
     #[test]

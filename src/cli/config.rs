@@ -118,9 +118,9 @@ impl Report {
         let mut report = Self { faults: Vec::new(), untold: 0, warnings: Vec::new() };
         match Document::read(bytes, file) {
             Ok(document) => {
-                let server = config::server(Some(&document), &ServerOverrides::default(), face);
-                report.take(server.map(|checked| checked.warnings));
                 let client = config::client(Some(&document), &ClientOverrides::default());
+                let server = config::server(Some(document), &ServerOverrides::default(), face);
+                report.take(server.map(|checked| checked.warnings));
                 report.take(client.map(|checked| checked.warnings));
             }
             Err(faults) => report.take(Err(faults)),

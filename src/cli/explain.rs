@@ -292,7 +292,7 @@ mod tests {
         };
         let account = "arn:aws:iam::123456789012:";
         Rules::new(RulesInput {
-            roles: vec![
+            roles: [
                 mapping(3, "arn:aws:iam::210987654321:role/Admin", "x", &[]),
                 mapping(
                     6,
@@ -306,8 +306,12 @@ mod tests {
                     "system:node:{{EC2PrivateDNSName}}",
                     &["system:nodes"],
                 ),
-            ],
-            users: vec![mapping(12, &format!("{account}user/ann"), "{{AccessKeyID}}", &[])],
+            ]
+            .into_iter()
+            .collect(),
+            users: [mapping(12, &format!("{account}user/ann"), "{{AccessKeyID}}", &[])]
+                .into_iter()
+                .collect(),
             ..RulesInput::default()
         })
     }

@@ -188,7 +188,7 @@ fn first_policy(
     let told = Mutex::new(Vec::new());
     let reloader: Reloader<Policy, Faults> = Reloader::new(move |bytes: &[u8]| {
         let document = Document::read(bytes, &name)?;
-        let config::Checked { value, warnings } = config::server(Some(&document), &flags, face)?;
+        let config::Checked { value, warnings } = config::server(Some(document), &flags, face)?;
         let ServerSettings { fixed, policy } = value;
         let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
         if mem::replace(&mut *told, warnings.clone()) != warnings {

@@ -136,7 +136,7 @@ impl Settings {
             sso_gate: self.sso_gate,
             ..ServerOverrides::default()
         };
-        let settings: Checked<ServerSettings> = config::server(Some(&document), &over, self.face)?;
+        let settings: Checked<ServerSettings> = config::server(Some(document), &over, self.face)?;
         warn(&settings.warnings);
         Ok(settings.value.policy.rules)
     }

@@ -14,10 +14,10 @@ use super::fault::Wrong;
 use super::tree::{Broken, Builder, Place, Tree};
 use super::yaml::one_line;
 
-/// Reads a source without byte-order mark.
-pub(super) fn read(source: &str) -> Result<Tree, Broken> {
+/// Reads the builder's source.
+pub(super) fn read(mut builder: Builder<'_>) -> Result<Tree, Broken> {
+    let source = builder.source();
     let count = Cell::new(0);
-    let mut builder = Builder::new(source);
     let mut broken = None;
     let mut json =
         serde_json::Deserializer::from_reader(Counted { rest: source.as_bytes(), count: &count });
@@ -160,8 +160,8 @@ impl<'de> Visitor<'de> for At<'_, '_> {
         let begun = self.value.builder.begin_list(self.at);
         self.value.tell(begun)?;
         while list.next_element_seed(self.value.within(Ahead::FirstByte))?.is_some() {}
-        self.value.builder.end();
-        Ok(())
+        let end = self.value.builder.end().map(drop);
+        self.value.tell(end)
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
@@ -170,8 +170,8 @@ impl<'de> Visitor<'de> for At<'_, '_> {
         while map.next_key_seed(Key(self.value.within(Ahead::FirstByte)))?.is_some() {
             map.next_value_seed(self.value.within(Ahead::Nothing))?;
         }
-        self.value.builder.end();
-        Ok(())
+        let end = self.value.builder.end().map(drop);
+        self.value.tell(end)
     }
 }
 

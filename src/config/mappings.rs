@@ -1,6 +1,7 @@
 //! `mapRoles`, `mapUsers`, `mapAccounts`: entries to rules' input, and what is odd about them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::mem;
 use std::num::NonZeroU32;
 
 use super::fault::{At, Doubt, Findings, Never, Path, Wrong};
@@ -8,23 +9,39 @@ use super::keys::{Key, MAP_ROLES, MAP_USERS, SSO};
 use super::section::{Section, Text};
 use super::tree::{Node, Place};
 use crate::identity::{AccountId, Arn, ArnFault, Partition, Principal};
-use crate::mapping::{ArnPattern, Mapping, SsoRole, Template, Who};
+use crate::mapping::{ArnPattern, Full, Mapping, Mappings, SsoRole, Template, Who};
 
-/// One list of mappings as it is read.
+/// Which list of mappings is read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum List {
+pub(super) enum List {
     Roles,
     Users,
 }
 
+/// The entries of one list that have been read so far: a whole list need never be there as nodes.
+#[derive(Default)]
+pub(super) struct Pile {
+    mappings: Mappings,
+    /// As many as mappings, without entries that can never match.
+    stands: Vec<Stand>,
+    entries: u32,
+}
+
+/// What a server's file holds in both lists.
+#[derive(Default)]
+pub(super) struct Piles {
+    roles: Pile,
+    users: Pile,
+}
+
 /// `server.mapRoles`, in the file's order, without entries that can never match.
-pub(super) fn roles(server: &Section<'_>, found: &mut Findings) -> Vec<Mapping> {
-    read(server, List::Roles, found)
+pub(super) fn roles(server: &Section<'_>, piles: &mut Piles, found: &mut Findings) -> Mappings {
+    finish(server, List::Roles, mem::take(&mut piles.roles), found)
 }
 
 /// `server.mapUsers`, likewise.
-pub(super) fn users(server: &Section<'_>, found: &mut Findings) -> Vec<Mapping> {
-    read(server, List::Users, found)
+pub(super) fn users(server: &Section<'_>, piles: &mut Piles, found: &mut Findings) -> Mappings {
+    finish(server, List::Users, mem::take(&mut piles.users), found)
 }
 
 /// A list of account ids; those that are none are left out with a warning, as no caller has them.
@@ -42,6 +59,11 @@ pub(super) fn accounts(
 }
 
 impl List {
+    /// The list that is at `key`, in any case.
+    pub(super) fn at(key: &str) -> Option<Self> {
+        [Self::Roles, Self::Users].into_iter().find(|list| list.key().eq_ignore_ascii_case(key))
+    }
+
     fn key(self) -> &'static str {
         match self {
             Self::Roles => "mapRoles",
@@ -64,17 +86,38 @@ struct Stand {
     place: Place,
 }
 
-fn read(server: &Section<'_>, list: List, found: &mut Findings) -> Vec<Mapping> {
-    let path = server.path_of(list.key());
-    let nodes = server.maps(list.key(), found);
-    let mut mappings = Vec::with_capacity(nodes.len());
-    let mut stands = Vec::with_capacity(nodes.len());
-    for (index, node) in nodes.into_iter().enumerate() {
-        if let Some(mapping) = entry(node, Path::Index(&path, index), list, found) {
-            mappings.push(mapping);
-            stands.push(Stand { index: index as u32, place: node.place() });
+impl Piles {
+    /// Takes the next entry of a list. It is not looked at again.
+    pub(super) fn take(&mut self, list: List, node: Node<'_>, found: &mut Findings) {
+        let server = Path::Key(&Path::Root, "server");
+        let path = Path::Key(&server, list.key());
+        match list {
+            List::Roles => self.roles.take(node, &path, list, found),
+            List::Users => self.users.take(node, &path, list, found),
         }
     }
+}
+
+impl Pile {
+    fn take(&mut self, node: Node<'_>, list: &Path<'_>, kind: List, found: &mut Findings) {
+        let index = self.entries;
+        self.entries += 1;
+        let path = Path::Index(list, index as usize);
+        let Some(mapping) = entry(node, path, kind, found) else { return };
+        match self.mappings.push(mapping) {
+            Ok(()) => self.stands.push(Stand { index, place: node.place() }),
+            Err(Full) => found.fault(At { path, place: Some(node.place()) }, Wrong::Nodes),
+        }
+    }
+}
+
+/// Adds what is there as nodes to what has been read already, which stood before.
+fn finish(server: &Section<'_>, list: List, mut pile: Pile, found: &mut Findings) -> Mappings {
+    let path = server.path_of(list.key());
+    for node in server.maps(list.key(), found) {
+        pile.take(node, &path, list, found);
+    }
+    let Pile { mappings, stands, entries: _ } = pile;
     warn_of_repeats(&mappings, &stands, &path, found);
     warn_of_same_last_elements(&mappings, &stands, &path, found);
     mappings
@@ -220,13 +263,13 @@ fn template(text: Text<'_>, session_only: Doubt, found: &mut Findings) -> Option
 }
 
 /// The same principal twice: the last entry is the one that counts.
-fn warn_of_repeats(mappings: &[Mapping], stands: &[Stand], path: &Path<'_>, found: &mut Findings) {
-    let key = |mapping: &Mapping| match &mapping.who {
+fn warn_of_repeats(mappings: &Mappings, stands: &[Stand], path: &Path<'_>, found: &mut Findings) {
+    let key = |index: usize| match mappings.who(index)? {
         Who::Arn(arn) => Some(arn.subject().as_str().to_owned()),
         Who::Pattern(pattern) => Some(format!("{pattern:?}")),
         Who::Sso(sso) => Some(format!("{sso:?}")),
     };
-    for_equals(mappings, key, |earlier, later| {
+    for_equals(mappings.len(), key, |earlier, later| {
         if let (Some(earlier), Some(later)) = (stands.get(earlier), stands.get(later)) {
             let at = At { path: Path::Index(path, later.index as usize), place: Some(later.place) };
             found.warn(at, Doubt::Repeated(earlier.place.line));
@@ -236,22 +279,22 @@ fn warn_of_repeats(mappings: &[Mapping], stands: &[Stand], path: &Path<'_>, foun
 
 /// Two roles that differ only in a path cannot be told apart by a session's ARN.
 fn warn_of_same_last_elements(
-    mappings: &[Mapping],
+    mappings: &Mappings,
     stands: &[Stand],
     path: &Path<'_>,
     found: &mut Findings,
 ) {
-    let key = |mapping: &Mapping| match &mapping.who {
+    let key = |index: usize| match mappings.who_with_path(index)? {
         Who::Arn(arn) if matches!(arn.principal(), Principal::Role { .. }) => {
             arn.pathless_role().map(|subject| subject.as_str().to_owned())
         }
         Who::Arn(_) | Who::Pattern(_) | Who::Sso(_) => None,
     };
-    let subject = |index: usize| match &mappings.get(index)?.who {
+    let subject = |index: usize| match mappings.who(index)? {
         Who::Arn(arn) => Some(arn.subject()),
         Who::Pattern(_) | Who::Sso(_) => None,
     };
-    for_equals(mappings, key, |earlier, later| {
+    for_equals(mappings.len(), key, |earlier, later| {
         if subject(earlier) == subject(later) {
             return;
         }
@@ -263,35 +306,29 @@ fn warn_of_same_last_elements(
 }
 
 /// Calls `pair` for each mapping and the nearest one before it that has the same key, in the
-/// file's order. Holds 16 bytes for each, not the keys.
+/// file's order. Holds 8 bytes for each that has a key, not the keys.
 fn for_equals(
-    mappings: &[Mapping],
-    key: impl Fn(&Mapping) -> Option<String>,
+    count: usize,
+    key: impl Fn(usize) -> Option<String>,
     mut pair: impl FnMut(usize, usize),
 ) {
-    let mut hashes: Vec<(u64, usize)> = mappings
-        .iter()
-        .enumerate()
-        .filter_map(|(index, mapping)| {
+    let mut hashes: Vec<(u32, u32)> = (0..count)
+        .filter_map(|index| {
             let mut hasher = DefaultHasher::new();
-            key(mapping)?.hash(&mut hasher);
-            Some((hasher.finish(), index))
+            key(index)?.hash(&mut hasher);
+            // Half of the hash: what only seems to be equal is compared once more below.
+            Some(((hasher.finish() >> 32) as u32, index as u32))
         })
         .collect();
     hashes.sort_unstable();
-    let same = |a: usize, b: usize| match (mappings.get(a), mappings.get(b)) {
-        (Some(a), Some(b)) => key(a) == key(b),
-        _ => false,
-    };
-    let mut pairs: Vec<(usize, usize)> = hashes
-        .windows(2)
-        .filter_map(|window| match window {
-            [(a, earlier), (b, later)] if a == b && same(*earlier, *later) => {
-                Some((*later, *earlier))
-            }
-            _ => None,
-        })
-        .collect();
+    let mut pairs: Vec<(usize, usize)> = Vec::new();
+    for same in hashes.chunk_by(|(a, _), (b, _)| a == b) {
+        for (at, (_, later)) in same.iter().enumerate() {
+            let (before, later) = (same.get(..at).unwrap_or_default(), *later as usize);
+            let mut before = before.iter().rev().map(|(_, earlier)| *earlier as usize);
+            pairs.extend(before.find(|earlier| key(*earlier) == key(later)).map(|at| (later, at)));
+        }
+    }
     pairs.sort_unstable();
     for (later, earlier) in pairs {
         pair(earlier, later);

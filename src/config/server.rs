@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::fault::{Checked, Doubt, Faults, Findings, Path, Quoted, Wrong};
 use super::keys::{ROOT, SERVER, Shape};
+use super::mappings::Piles;
 use super::section::{Section, Text};
 use super::{
     Document, Ec2Settings, Fixed, Limits, MOST_CLUSTER_IDS, Policy, ServerSettings, StsSettings,
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::face::Face;
 use crate::identity::{ClusterId, Partition};
-use crate::mapping::{Mapping, Rules, RulesInput, Who};
+use crate::mapping::{Rules, RulesInput};
 use crate::token::{Acceptance, Age, HostPolicy};
 
 /// What the `server` command's flags say, and the environment where a variable stands for a flag.
@@ -55,12 +56,12 @@ pub struct ServerOverrides {
 /// # Errors
 /// Every fault of the file and the flags.
 pub fn server(
-    document: Option<&Document>,
+    mut document: Option<Document>,
     over: &ServerOverrides,
     face: Face,
 ) -> Result<Checked<ServerSettings>, Faults> {
-    let mut found = Findings::about(document.map(Document::file));
-    let root = root(document, &mut found);
+    let (mut piles, mut found) = document.as_mut().map(Document::take).unwrap_or_default();
+    let root = root(document.as_ref(), &mut found);
     root.warn_of_unknown_keys(&mut found);
     for key in ["log-verbosity", "feature-gates"] {
         if root.text(key, &mut found).is_some() {
@@ -70,7 +71,7 @@ pub fn server(
     let server = root.section("server", SERVER, &mut found);
     backends::judge(&server, &over.backend_mode, &mut found);
     let fixed = fixed(&server, over, face, &mut found);
-    let policy = policy(&root, &server, over, face, &mut found);
+    let policy = policy(&root, &server, &mut piles, over, face, &mut found);
     let settings = fixed.zip(policy).map(|(fixed, policy)| ServerSettings { fixed, policy });
     let checked = found.check(settings)?;
     if over.strict { checked.strict() } else { Ok(checked) }
@@ -230,6 +231,7 @@ fn ec2(server: &Section<'_>, over: &ServerOverrides, found: &mut Findings) -> Ec
 fn policy(
     root: &Section<'_>,
     server: &Section<'_>,
+    piles: &mut Piles,
     over: &ServerOverrides,
     face: Face,
     found: &mut Findings,
@@ -238,7 +240,7 @@ fn policy(
     let partition = partition(server, over.partition.as_deref(), found);
     let hosts = hosts(server, partition.unwrap_or(Partition::Aws), found);
     let max_age = max_age(server, found);
-    let rules = rules(server, over, face, found);
+    let rules = rules(server, piles, over, face, found);
     let scrubbed = mappings::accounts(server, "scrubbedAccounts", found);
     let limits = bounds(server, found);
     partition?;
@@ -316,12 +318,13 @@ pub(super) fn hosts(
 /// Who becomes whom, not yet indexed.
 pub(super) fn rules(
     server: &Section<'_>,
+    piles: &mut Piles,
     over: &ServerOverrides,
     face: Face,
     found: &mut Findings,
 ) -> RulesInput {
-    let roles = mappings::roles(server, found);
-    let users = mappings::users(server, found);
+    let roles = mappings::roles(server, piles, found);
+    let users = mappings::users(server, piles, found);
     let accounts = mappings::accounts(server, "mapAccounts", found);
     if roles.is_empty() && users.is_empty() && accounts.is_empty() {
         found.warn(server.at(), Doubt::Nobody);
@@ -330,8 +333,7 @@ pub(super) fn rules(
         Face::Own => true,
         Face::Reference => false,
     });
-    let has_sso = |roles: &[Mapping]| roles.iter().any(|role| matches!(role.who, Who::Sso(_)));
-    if !sso && over.sso_gate.is_none() && has_sso(&roles) {
+    if !sso && over.sso_gate.is_none() && roles.has_sso() {
         found.warn(server.at_value("mapRoles"), Doubt::SsoOff);
     }
     let compat = server.section("compat", table("compat"), found);

@@ -18,7 +18,7 @@ fn read(name: &str, text: &str) -> Result<Document, String> {
 
 fn checked(name: &str, text: &str) -> Result<Checked<ServerSettings>, String> {
     let over = ServerOverrides::default();
-    server(Some(&read(name, text)?), &over, Face::Own).map_err(|faults| faults.to_string())
+    server(Some(read(name, text)?), &over, Face::Own).map_err(|faults| faults.to_string())
 }
 
 fn told(text: &str) -> Vec<String> {
@@ -196,7 +196,7 @@ server:
         ..Default::default()
     };
     let document = read("c.yaml", text).unwrap();
-    let Checked { value, warnings } = server(Some(&document), &over, Face::Own).unwrap();
+    let Checked { value, warnings } = server(Some(document), &over, Face::Own).unwrap();
     let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
@@ -216,7 +216,6 @@ server:
 fn the_name_of_the_program_decides_the_health_address_and_the_gate_of_sso_entries() {
     let text =
         with("  mapRoles: {sso: {permissionSetName: View, accountID: 012345678901}, username: v}");
-    let document = read("c.yaml", &text).unwrap();
     let off = "c.yaml:3:13: server.mapRoles: SSO entries take no part: the feature gate \
                SSORoleMatch is not set (give --feature-gates=SSORoleMatch=true)";
     for (face, gate, health, warning) in [
@@ -227,7 +226,8 @@ fn the_name_of_the_program_decides_the_health_address_and_the_gate_of_sso_entrie
         (Face::Reference, Some(false), "0.0.0.0:21363", None),
     ] {
         let over = ServerOverrides { sso_gate: gate, ..Default::default() };
-        let Checked { value, warnings } = server(Some(&document), &over, face).unwrap();
+        let document = read("c.yaml", &text).unwrap();
+        let Checked { value, warnings } = server(Some(document), &over, face).unwrap();
         assert_eq!(value.fixed.health.to_string(), health, "{face:?}");
         let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
         assert_eq!(warnings.iter().map(|w| &**w).next(), warning, "{face:?} {gate:?}");

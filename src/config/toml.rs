@@ -7,13 +7,13 @@ use super::fault::Wrong;
 use super::tree::{Broken, Builder, Tree, place_in};
 use super::yaml::one_line;
 
-/// Reads a source without byte-order mark.
-pub(super) fn read(source: &str) -> Result<Tree, Broken> {
+/// Reads the builder's source.
+pub(super) fn read(mut builder: Builder<'_>) -> Result<Tree, Broken> {
+    let source = builder.source();
     let table = DeTable::parse(source).map_err(|error| Broken {
         place: error.span().map(|span| place_in(source, span.start)),
         wrong: Wrong::Syntax(one_line(error.message())),
     })?;
-    let mut builder = Builder::new(source);
     put_table(&mut builder, table.span().start, table.get_ref())?;
     builder.finish()
 }
@@ -28,8 +28,7 @@ fn put_table(builder: &mut Builder<'_>, at: usize, table: &DeTable<'_>) -> Resul
         builder.key(key.span().start, key.get_ref())?;
         put_value(builder, value)?;
     }
-    builder.end();
-    Ok(())
+    builder.end().map(drop)
 }
 
 fn put_value(builder: &mut Builder<'_>, value: &Spanned<DeValue<'_>>) -> Result<(), Broken> {
@@ -46,8 +45,7 @@ fn put_value(builder: &mut Builder<'_>, value: &Spanned<DeValue<'_>>) -> Result<
             for item in items {
                 put_value(builder, item)?;
             }
-            builder.end();
-            Ok(())
+            builder.end().map(drop)
         }
         DeValue::Table(table) => put_table(builder, at, table),
     }

@@ -1,15 +1,20 @@
 //! What YAML, JSON and TOML have in common: a tree of texts, lists and maps, with places.
 //!
-//! The tree lives in one arena: a file with 100,000 mappings has about a million values, and as
-//! boxes they would cost three times the memory. Aliases are links; a limit counts them as often as
-//! they are used.
+//! A file with 100,000 mappings has about a million values, and a tree of them would take more
+//! memory than the file. So each mapping is handed over as soon as it is read, and forgotten; but
+//! from an anchor on all is kept, since it may be meant again. What is kept lives in one arena.
+//! Aliases are links; a limit counts them as often as they are used.
 
 use std::collections::HashSet;
 use std::fmt;
 
-pub(super) use self::builder::{Broken, Builder, Extent, place_in};
+pub(super) use self::builder::{Broken, Builder, Extent};
+pub(super) use self::places::place_in;
+use super::fault::Wrong;
+use super::mappings::List;
 
 mod builder;
+mod places;
 
 /// The most values of a file. 32 MiB of ordinary mappings hold 1.5 million.
 pub(super) const MOST_NODES: u64 = 4_000_000;
@@ -17,11 +22,17 @@ pub(super) const MOST_NODES: u64 = 4_000_000;
 /// The deepest nesting, through aliases too. A real file has seven levels.
 pub(super) const MOST_DEPTH: usize = 64;
 
-/// A file's content.
+/// A file's content, but for what was handed over while it was read.
+#[derive(Default)]
 pub(super) struct Tree {
-    nodes: Box<[Raw]>,
-    text: Box<str>,
+    nodes: Vec<Raw>,
+    text: String,
+    /// Keys come again and again: each spelling's text is kept once.
+    keys: String,
 }
+
+/// Is handed each entry of a list of mappings, in order, and no other.
+pub(super) type Take<'t> = dyn FnMut(List, Node<'_>) + 't;
 
 /// Where a value begins.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -79,7 +90,31 @@ impl Tree {
     }
 
     fn text(&self, raw: &Raw) -> &str {
-        self.text.get(raw.from as usize..(raw.from + raw.len) as usize).unwrap_or_default()
+        let of = match raw.what {
+            What::Key | What::Merge => &self.keys,
+            What::Alias | What::List | What::Map | What::Null | What::Text => &self.text,
+        };
+        of.get(raw.from as usize..(raw.from + raw.len) as usize).unwrap_or_default()
+    }
+
+    /// Whether what every `<<` from `index` on is followed by can be merged.
+    fn check_merges(&self, index: u32) -> Result<(), Broken> {
+        let nodes = self.nodes.get(index as usize..).unwrap_or_default();
+        for (key, raw) in (index..).zip(nodes) {
+            if raw.what != What::Merge {
+                continue;
+            }
+            let value = self.node(key + 1);
+            let maps = match value.kind() {
+                Kind::Map => true,
+                Kind::List => value.items().all(|item| item.kind() == Kind::Map),
+                Kind::Null | Kind::Text => false,
+            };
+            if !maps {
+                return Err(Broken { place: Some(value.place()), wrong: Wrong::Merge });
+            }
+        }
+        Ok(())
     }
 
     /// The index after the value at `index` and all that is in it.

@@ -10,10 +10,10 @@ use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag, options};
 use super::fault::{Quoted, Wrong};
 use super::tree::{Broken, Builder, Extent, MOST_DEPTH, Place, Tree};
 
-/// Reads a source without byte-order mark.
-pub(super) fn read(source: &str) -> Result<Tree, Broken> {
-    let mut reader =
-        Reader { builder: Builder::new(source), open: Vec::new(), anchors: HashMap::new() };
+/// Reads the builder's source.
+pub(super) fn read(builder: Builder<'_>) -> Result<Tree, Broken> {
+    let source = builder.source();
+    let mut reader = Reader { builder, open: Vec::new(), anchors: HashMap::new() };
     let mut documents = 0;
     for next in Parser::new_from_str_with_options(source, limits()) {
         let (event, span) = next.map_err(|error| Broken {
@@ -55,6 +55,9 @@ pub(super) fn one_line(message: &str) -> Box<str> {
     words.join(" ").chars().filter(|c| !c.is_control()).take(LONGEST).collect()
 }
 
+/// How the parser says that there is none.
+const NO_ANCHOR: usize = 0;
+
 struct Reader<'a> {
     builder: Builder<'a>,
     open: Vec<Open>,
@@ -76,6 +79,13 @@ enum Next {
 
 impl Reader<'_> {
     fn take(&mut self, event: Event<'_>, at: usize) -> Result<(), Broken> {
+        if let Event::Scalar(_, _, anchor, _)
+        | Event::SequenceStart(_, anchor, _)
+        | Event::MappingStart(_, anchor, _) = &event
+            && *anchor != NO_ANCHOR
+        {
+            self.builder.keep();
+        }
         match event {
             Event::Alias(anchor) => self.alias(anchor, at),
             Event::Scalar(text, style, anchor, tag) => {
@@ -98,7 +108,7 @@ impl Reader<'_> {
                 self.builder.begin_map(at)
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                let extent = self.builder.end();
+                let extent = self.builder.end()?;
                 if let Some(Open { anchor, .. }) = self.open.pop() {
                     self.anchor(anchor, Some(extent));
                 }
@@ -133,8 +143,7 @@ impl Reader<'_> {
     }
 
     fn anchor(&mut self, anchor: usize, extent: Option<Extent>) {
-        // 0 is how the parser says that there is none.
-        if anchor != 0 {
+        if anchor != NO_ANCHOR {
             self.anchors.insert(anchor, extent);
         }
     }

@@ -142,7 +142,7 @@ pub fn explain(rules: &Rules, identity: &Identity) -> Explanation {
     });
     let mut near_misses = Vec::new();
     for kind in [RuleKind::MapRoles, RuleKind::MapUsers] {
-        for (position, entry) in rules.entries(kind).iter().enumerate() {
+        for (position, entry) in rules.entries(kind).enumerate() {
             let Some(who) = entry.who() else { continue };
             let place = Place::of(kind, position, entry);
             if winner.as_ref().is_some_and(|winner| winner.place == place) {
@@ -290,7 +290,7 @@ impl<'a> Name<'a> {
 }
 
 impl Place {
-    fn of(kind: RuleKind, position: usize, rule: &Rule) -> Self {
+    fn of(kind: RuleKind, position: usize, rule: Rule<'_>) -> Self {
         let entry = match rule.who() {
             Some(Who::Arn(arn)) => arn.to_string(),
             Some(Who::Pattern(pattern)) => pattern.to_string(),

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use super::index::Index;
-use super::rule::{Rule, Shared};
-use super::{ArnPattern, RenderFault, SsoRole, Template, User, Variable, sso};
+use super::rule::{Kept, Rule};
+use super::{ArnPattern, Mappings, RenderFault, SsoRole, Template, User, Variable, sso};
 use crate::identity::{AccountId, Arn, Identity, Subject};
 
 /// One entry of `mapRoles` or `mapUsers`.
@@ -43,9 +43,9 @@ pub enum RuleKind {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct RulesInput {
     /// `mapRoles`, in the file's order.
-    pub roles: Vec<Mapping>,
+    pub roles: Mappings,
     /// `mapUsers`, in the file's order.
-    pub users: Vec<Mapping>,
+    pub users: Mappings,
     /// `mapAccounts`.
     pub accounts: Vec<AccountId>,
     /// Prefixes that a rendered user name must not have (`reservedPrefixConfig`).
@@ -80,7 +80,7 @@ pub struct Found<'a> {
     /// Which list it stands in.
     pub kind: RuleKind,
     /// The entry; `None` for an account.
-    pub(super) rule: Option<&'a Rule>,
+    pub(super) rule: Option<Rule<'a>>,
     /// By what the entry was found, and where it stands in its list; `None` for an account.
     pub(super) hit: Option<Hit>,
     reserved_prefixes: &'a [Box<str>],
@@ -116,13 +116,12 @@ pub(super) enum Sso {
 }
 
 impl Rules {
-    /// Indexes the rules. Equal templates and groups come to share their memory.
+    /// Indexes the rules.
     pub fn new(input: RulesInput) -> Self {
         let RulesInput { roles, users, accounts, reserved_prefixes, sso, any_sso_suffix } = input;
-        let mut shared = Shared::default();
         Self {
-            roles: List::new(roles, &mut shared),
-            users: List::new(users, &mut shared),
+            roles: List::new(roles.finish()),
+            users: List::new(users.finish()),
             accounts: accounts.into_iter().collect(),
             reserved_prefixes: reserved_prefixes.into(),
             sso: match (sso, any_sso_suffix) {
@@ -168,7 +167,7 @@ impl Rules {
     /// Every entry of `kind`, in the file's order: whom it is about, the user name, the groups.
     /// None for accounts, which have neither.
     pub fn listed(&self, kind: RuleKind) -> impl Iterator<Item = (String, &str, String)> {
-        self.entries(kind).iter().map(Rule::told)
+        self.entries(kind).map(Rule::told)
     }
 
     /// The listed accounts.
@@ -176,12 +175,13 @@ impl Rules {
         self.accounts.iter().copied()
     }
 
-    pub(super) fn entries(&self, kind: RuleKind) -> &[Rule] {
-        match kind {
-            RuleKind::MapRoles => &self.roles.entries,
-            RuleKind::MapUsers => &self.users.entries,
-            RuleKind::MapAccounts => &[],
-        }
+    pub(super) fn entries(&self, kind: RuleKind) -> impl Iterator<Item = Rule<'_>> {
+        let list = match kind {
+            RuleKind::MapRoles => Some(&self.roles),
+            RuleKind::MapUsers => Some(&self.users),
+            RuleKind::MapAccounts => None,
+        };
+        list.into_iter().flat_map(|list| list.entries.iter())
     }
 
     pub(super) fn sso(&self) -> Sso {
@@ -192,7 +192,7 @@ impl Rules {
         self.accounts.contains(&account)
     }
 
-    fn found<'a>(&'a self, kind: RuleKind, rule: Option<&'a Rule>, hit: Option<Hit>) -> Found<'a> {
+    fn found<'a>(&'a self, kind: RuleKind, rule: Option<Rule<'a>>, hit: Option<Hit>) -> Found<'a> {
         Found { kind, rule, hit, reserved_prefixes: &self.reserved_prefixes }
     }
 }
@@ -226,7 +226,7 @@ impl Found<'_> {
         if name.is_empty() {
             return Err(RenderFault::Empty);
         }
-        let groups = rule.groups().iter().map(|group| group.render(identity, private_dns));
+        let groups = rule.groups().map(|group| group.render(identity, private_dns));
         let groups = groups.collect::<Result<_, _>>()?;
         let mut prefixes = self.reserved_prefixes.iter().filter(|prefix| !prefix.is_empty());
         match prefixes.find(|prefix| name.starts_with(&***prefix)) {
@@ -268,7 +268,7 @@ impl Asked {
 /// One list of the file with its indices.
 #[derive(Clone, Debug)]
 struct List {
-    entries: Box<[Rule]>,
+    entries: Kept,
     by_subject: Index,
     by_pathless: Index,
     by_stem: Index,
@@ -277,27 +277,25 @@ struct List {
 }
 
 impl List {
-    fn new(entries: Vec<Mapping>, shared: &mut Shared) -> Self {
-        let index = |key: fn(&Who) -> Option<Subject>| {
-            Index::new(entries.len(), |at| entries.get(at).and_then(|entry| key(&entry.who)))
-        };
-        let positions = |wanted: fn(&Who) -> bool| {
+    fn new(entries: Kept) -> Self {
+        let index = |key: Key| Index::new(entries.len(), |at| entries.get(at).and_then(key));
+        let positions = |wanted: fn(Rule<'_>) -> bool| {
             let all = entries.iter().enumerate();
-            all.filter(|(_, entry)| wanted(&entry.who)).map(|(at, _)| at).collect()
+            all.filter(|(_, entry)| wanted(*entry)).map(|(at, _)| at).collect()
         };
         Self {
-            by_subject: index(Who::subject),
-            by_pathless: index(Who::pathless),
-            by_stem: index(Who::stem),
-            sso: positions(|who| matches!(who, Who::Sso(_))),
-            patterns: positions(|who| matches!(who, Who::Pattern(_))),
-            entries: entries.into_iter().map(|entry| Rule::new(entry, shared)).collect(),
+            by_subject: index(SUBJECT),
+            by_pathless: index(PATHLESS),
+            by_stem: index(STEM),
+            sso: positions(|rule| rule.sso().is_some()),
+            patterns: positions(|rule| rule.pattern().is_some()),
+            entries,
         }
     }
 
     /// The entry with the caller's ARN.
     fn named(&self, asked: &Asked, _: Sso) -> Option<Hit> {
-        let exact = self.by_subject.find(&asked.subject, self.keys(Who::subject));
+        let exact = self.by_subject.find(&asked.subject, self.keys(SUBJECT));
         exact
             .map(|position| Hit { by: By::Arn, position })
             .or_else(|| Some(Hit { by: By::ArnWithoutPath, position: self.without_path(asked)? }))
@@ -314,8 +312,8 @@ impl List {
     /// is nothing that such a pair could mean.
     fn without_path(&self, asked: &Asked) -> Option<usize> {
         match asked.has_path {
-            true => self.by_subject.find(&asked.pathless, self.keys(Who::subject)),
-            false => self.by_pathless.find(&asked.pathless, self.keys(Who::pathless)),
+            true => self.by_subject.find(&asked.pathless, self.keys(SUBJECT)),
+            false => self.by_pathless.find(&asked.pathless, self.keys(PATHLESS)),
         }
     }
 
@@ -324,7 +322,7 @@ impl List {
             return None;
         }
         let made = asked.stem.as_ref();
-        let made = made.and_then(|stem| self.by_stem.find(stem, self.keys(Who::stem)));
+        let made = made.and_then(|stem| self.by_stem.find(stem, self.keys(STEM)));
         match sso {
             Sso::AnySuffix if made.is_none() => {
                 let begins = |role: &SsoRole| role.begins(&asked.pathless);
@@ -339,14 +337,21 @@ impl List {
         self.first(&self.patterns, |rule| rule.pattern().is_some_and(matches))
     }
 
-    fn first(&self, positions: &[usize], fits: impl Fn(&Rule) -> bool) -> Option<usize> {
+    fn first(&self, positions: &[usize], fits: impl Fn(Rule<'_>) -> bool) -> Option<usize> {
         positions.iter().copied().find(|at| self.entries.get(*at).is_some_and(&fits))
     }
 
-    fn keys(&self, key: fn(&Who) -> Option<Subject>) -> impl Fn(usize) -> Option<Subject> {
-        move |at| self.entries.get(at)?.who().as_ref().and_then(key)
+    fn keys(&self, key: Key) -> impl Fn(usize) -> Option<Subject> {
+        move |at| self.entries.get(at).and_then(key)
     }
 }
+
+/// What an index finds an entry by.
+type Key = fn(Rule<'_>) -> Option<Subject>;
+
+const SUBJECT: Key = |rule| rule.subject();
+const PATHLESS: Key = |rule| rule.pathless();
+const STEM: Key = |rule| rule.stem();
 
 /// The indices follow from the entries.
 impl PartialEq for List {

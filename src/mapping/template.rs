@@ -67,6 +67,11 @@ impl Template {
     /// its values, so that a reply to the API server stays small.
     pub const MAX_RENDERED: usize = 4096;
 
+    /// Text that was a template when it came.
+    pub(super) fn known(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The text as the file spelt it.
     pub fn as_str(&self) -> &str {
         &self.0

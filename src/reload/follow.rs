@@ -8,7 +8,6 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ring::digest;
 use tokio::task::spawn_blocking;
 
 use super::{Cause, ReadFault, Reload, Reloader, Sight, Watch, content};
@@ -57,8 +56,7 @@ where
 {
     let paths = watch.paths();
     let mut sight = Sight::Events;
-    let mut offered = None;
-    let mut standing = Standing::Unknown;
+    let mut standing = Standing::Begun;
     loop {
         let cause = watch.changed().await;
         if watch.sight() != sight {
@@ -66,28 +64,29 @@ where
             report(Report::Sight(sight));
         }
         if cause == Cause::Trigger {
-            (offered, standing) = (None, Standing::Unknown);
+            standing = Standing::Unknown;
         }
         // What is wrong may be more than the bytes, such as a key's mode: the same ones may do now.
-        let before = if matches!(standing, Standing::Bad(_)) { None } else { offered };
+        // And that a fault has passed is to be reported.
+        let again = !matches!(standing, Standing::Begun | Standing::Good);
         let (paths, reloader) = (Arc::clone(&paths), Arc::clone(&reloader));
-        let step = spawn_blocking(move || step(&paths, limit, &reloader, before)).await;
-        let (now, next) = match step {
+        let step = spawn_blocking(move || step(&paths, limit, &reloader, again)).await;
+        standing = match step {
             Ok(Step::Unchanged) => continue,
-            Ok(Step::Offered(fingerprint, Reload::Replaced)) => {
+            Ok(Step::Offered(Reload::Replaced)) => {
                 report(Report::Replaced);
-                (Some(fingerprint), Standing::Good)
+                Standing::Good
             }
-            Ok(Step::Offered(fingerprint, Reload::Same)) => {
+            Ok(Step::Offered(Reload::Same)) => {
                 report(Report::Same);
-                (Some(fingerprint), Standing::Good)
+                Standing::Good
             }
-            Ok(Step::Offered(fingerprint, Reload::Kept(error))) => {
+            Ok(Step::Offered(Reload::Kept(error))) => {
                 let next = Standing::Bad(error.to_string());
                 if standing != next {
                     report(Report::Kept(error));
                 }
-                (Some(fingerprint), next)
+                next
             }
             Ok(Step::Unread(unread)) => {
                 if unread.fault.may_pass() {
@@ -97,24 +96,25 @@ where
                 if standing != next {
                     report(Report::Unread(unread));
                 }
-                (None, next)
+                next
             }
             Err(error) if error.is_panic() => {
                 if standing != Standing::Crashed {
                     report(Report::Crashed);
                 }
-                (None, Standing::Crashed)
+                Standing::Crashed
             }
             // The runtime is shutting down.
             Err(_) => std::future::pending().await,
         };
-        (offered, standing) = (now, next);
     }
 }
 
 /// What was last reported about the content.
 #[derive(Debug, Eq, PartialEq)]
 enum Standing {
+    /// Nothing yet: whoever offered a content before knows what became of it.
+    Begun,
     Unknown,
     Good,
     Bad(String),
@@ -124,26 +124,25 @@ enum Standing {
 
 enum Step<E> {
     Unchanged,
-    Offered(Fingerprint, Reload<E>),
+    Offered(Reload<E>),
     Unread(Unread),
 }
 
-/// SHA-256 of a content, so that the same bytes are parsed once and need not be kept.
-type Fingerprint = [u8; digest::SHA256_OUTPUT_LEN];
-
+/// `again` has the content parsed even if it is what the present value was made of.
 fn step<T: PartialEq, E>(
     paths: &[PathBuf],
     limit: u64,
     reloader: &Reloader<T, E>,
-    before: Option<Fingerprint>,
+    again: bool,
 ) -> Step<E> {
     let content = match read_all(paths, limit) {
         Ok(content) => content,
         Err(unread) => return Step::Unread(unread),
     };
-    let mut now = Fingerprint::default();
-    now.copy_from_slice(digest::digest(&digest::SHA256, &content).as_ref());
-    if before == Some(now) { Step::Unchanged } else { Step::Offered(now, reloader.offer(&content)) }
+    match again {
+        true => Step::Offered(reloader.offer(&content)),
+        false => reloader.offer_unless_held(&content).map_or(Step::Unchanged, Step::Offered),
+    }
 }
 
 fn read_all(paths: &[PathBuf], limit: u64) -> Result<Vec<u8>, Unread> {

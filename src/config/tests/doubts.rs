@@ -195,7 +195,7 @@ fn strict_makes_faults_of_unknown_keys_and_repeated_entries_and_of_nothing_else(
     let text = "clusterID: c\nserver:\n  prot: 1\n  mapRoles:\n    - {rolearn: 'arn:aws:iam::123456789012:role/a', username: u, groups: [system:masters]}\n";
     let document = Document::read(text.as_bytes(), Path::new("c.yaml")).unwrap();
     let over = ServerOverrides { strict: true, ..ServerOverrides::default() };
-    let faults = server(Some(&document), &over, Face::Own).unwrap_err();
+    let faults = server(Some(document), &over, Face::Own).unwrap_err();
     let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
     assert_eq!(told, ["c.yaml:3:3: server.prot: unknown key; did you mean port?"]);
 }

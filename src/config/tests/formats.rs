@@ -1,7 +1,6 @@
 //! One configuration in three formats.
 
 use super::*;
-use crate::config::fault::Findings;
 use crate::mapping::RulesInput;
 
 const YAML: &str = "\
@@ -102,9 +101,15 @@ fn yaml_in_any_case_json_and_toml_of_one_configuration_mean_the_same() {
         [("c.yaml", &yaml), ("c.json", &json), ("c.toml", &toml)].map(|(name, text)| {
             let Checked { value, warnings } = checked(name, text).unwrap();
             assert_eq!(warnings, [], "{name}");
-            let mut rules = rules(&read(name, text).unwrap());
-            let mappings = rules.roles.iter_mut().chain(&mut rules.users);
-            let lines: Vec<_> = mappings.map(|m| m.line.take().unwrap().get()).collect();
+            let mut rules = rules(read(name, text).unwrap());
+            let mut lines = Vec::new();
+            for list in [&mut rules.roles, &mut rules.users] {
+                let without = list.iter().map(|mut mapping| {
+                    lines.push(mapping.line.take().unwrap().get());
+                    mapping
+                });
+                *list = without.collect();
+            }
             (value, rules, lines)
         });
     assert_eq!(yaml.2, [16, 17, 18, 21]);
@@ -129,14 +134,53 @@ fn yaml_in_any_case_json_and_toml_of_one_configuration_mean_the_same() {
 }
 
 #[test]
+fn a_file_that_is_kept_whole_for_an_anchor_means_the_same_as_one_that_is_not() {
+    let body = format!(
+        "clusterID: c\nserver:\n  mapUsers:\n  - {{userARN: 'arn:aws:iam::012345678901:user/a', username: a, groups: [g, system:masters]}}\n  - {{<<: {{username: b, groups: [g]}}, userARN: 'arn:aws:iam::012345678901:user/b'}}\n  - {{userARN: 'arn:aws:iam::012345678901:user/A', username: c, other: x}}\n  mapRoles:\n  - {{rolePattern: '{ADMIN}*', username: p}}\n  - {{roleARN: '{ADMIN}/x', username: x}}\n  - {{roleARN: '{ADMIN}/y/x', username: y}}\n  - {{sso: {{permissionSetName: View, accountID: '012345678901'}}, username: v}}\n"
+    );
+    // Columns move, lines do not. The last begins to be kept in the middle of a list.
+    let first = body.replace("clusterID: c", "clusterID: &c c");
+    let middle = body.replace("username: b, groups: [g]", "username: &b b, groups: [g]");
+    let plain = read("c.yaml", &body).unwrap();
+    let tell = |text: &str| {
+        let warnings = checked("c.yaml", text).unwrap().warnings;
+        let line = |warning: &Warning| {
+            let told = warning.to_string();
+            let (place, rest) = told.split_once(": ").unwrap();
+            (place.rsplit_once(':').unwrap().0.to_owned(), rest.to_owned())
+        };
+        warnings.iter().map(line).collect::<Vec<_>>()
+    };
+    let (rules_of_it, told) = (rules(plain), tell(&body));
+    assert_eq!((rules_of_it.users.len(), rules_of_it.roles.len(), told.len()), (3, 4, 4));
+    for kept in [first, middle] {
+        assert_eq!(rules(read("c.yaml", &kept).unwrap()), rules_of_it, "{kept}");
+        assert_eq!(tell(&kept), told, "{kept}");
+    }
+
+    let bad = "  mapRoles:\n  - ~\n  - x\n  - [y]\n  - {roleARN: nonsense, username: z}\n";
+    let faults = |head: &str| {
+        let text = format!("{head}\nserver:\n{bad}");
+        let told = checked("c.yaml", &text).unwrap_err();
+        told.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let told = faults("clusterID: c");
+    assert_eq!(told.len(), 6, "{told:#?}");
+    let fourth = "c.yaml:7:15: server.mapRoles[3].roleARN: \"nonsense\" does not name";
+    assert!(told[5].starts_with(fourth), "{told:#?}");
+    assert_eq!(faults("clusterID: &c c"), told);
+}
+
+#[test]
 fn anchors_are_read_and_bombs_of_them_refused_at_once() {
     let text = format!(
         "clusterID: c\nx-base: &base {{username: u, groups: &g [a]}}\nserver:\n  mapRoles:\n  - <<: *base\n    roleARN: {ADMIN}\n  - {{roleARN: '{ADMIN}2', username: v, groups: *g}}\n"
     );
-    let rules = rules(&read("c.yaml", &text).unwrap());
-    let names: Vec<_> = rules.roles.iter().map(|role| (&role.username, &role.groups)).collect();
+    let rules = rules(read("c.yaml", &text).unwrap());
+    let names: Vec<_> = rules.roles.iter().map(|role| (role.username, role.groups)).collect();
     let groups = vec!["a".parse().unwrap()];
-    assert_eq!(names, [(&"u".parse().unwrap(), &groups), (&"v".parse().unwrap(), &groups)]);
+    let expected = ["u", "v"].map(|name| (name.parse().unwrap(), groups.clone()));
+    assert_eq!(names, expected);
 
     let mut wide = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
     let mut deep = "a0: &a0 {x: y}\n".to_owned();
@@ -197,9 +241,10 @@ fn blank_files_are_blank_configurations_and_others_must_be_maps() {
     }
 }
 
-fn rules(document: &Document) -> RulesInput {
-    let found = &mut Findings::default();
-    let root = server::root(Some(document), found);
+fn rules(mut document: Document) -> RulesInput {
+    let (mut piles, mut found) = document.take();
+    let found = &mut found;
+    let root = server::root(Some(&document), found);
     let server = root.section("server", crate::config::keys::SERVER, found);
-    server::rules(&server, &ServerOverrides::default(), Face::Own, found)
+    server::rules(&server, &mut piles, &ServerOverrides::default(), Face::Own, found)
 }

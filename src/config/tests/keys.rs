@@ -10,8 +10,8 @@ fn every_key_of_the_table_is_read_in_any_case() {
         let structured = matches!(key.shape, Shape::Map(_) | Shape::Maps(_) | Shape::Sockets);
         let nonsense = if structured { "nonsense" } else { "{a: b}" };
         let document = read("c.yaml", &text.replace("VALUE", nonsense)).unwrap();
-        let server = server(Some(&document), &ServerOverrides::default(), Face::Own);
         let client = client(Some(&document), &ClientOverrides::default());
+        let server = server(Some(document), &ServerOverrides::default(), Face::Own);
         let faults = [server.err(), client.err()];
         let mut paths = faults.iter().flatten().flat_map(|faults| faults.iter()).map(Fault::path);
         assert!(paths.any(|told| told == path), "{path} in {text} is not read: {faults:?}");

@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Kind, MOST_DEPTH, MOST_NODES, Place, Raw, Tree, What};
+use super::places::{Places, place_in};
+use super::{MOST_DEPTH, MOST_NODES, Place, Raw, Take, Tree, What};
 use crate::config::fault::{Quoted, Wrong};
+use crate::config::mappings::List;
 
 /// A file that is no tree, with the place that shows it.
 #[derive(Debug)]
@@ -15,13 +17,15 @@ pub(in crate::config) struct Broken {
 /// Makes a [`Tree`] from a reader's events. All offsets are bytes of the source.
 pub(in crate::config) struct Builder<'a> {
     source: &'a str,
-    nodes: Vec<Raw>,
-    text: String,
-    /// Keys come again and again: each spelling's text is kept once.
+    tree: Tree,
+    places: Places<'a>,
+    /// Where each key's text is.
     keys: HashMap<Box<str>, (u32, u32)>,
     open: Vec<Open>,
     /// Values so far, aliases at their full size.
     total: u64,
+    /// What may be handed over is handed to; nobody once there is an anchor.
+    take: Option<&'a mut Take<'a>>,
 }
 
 /// A finished value, as an alias needs to know it.
@@ -34,6 +38,10 @@ pub(in crate::config) struct Extent {
 
 struct Open {
     index: u32,
+    /// The length of all text before.
+    text: usize,
+    /// Its elements are handed over.
+    handed: Option<List>,
     before: u64,
     height: usize,
     keys: Vec<u32>,
@@ -48,12 +56,24 @@ impl<'a> Builder<'a> {
     pub(in crate::config) fn new(source: &'a str) -> Self {
         Self {
             source,
-            nodes: Vec::new(),
-            text: String::new(),
+            tree: Tree::default(),
+            places: Places::new(source),
             keys: HashMap::new(),
             open: Vec::new(),
             total: 0,
+            take: None,
         }
+    }
+
+    /// Hands mappings over to `take`.
+    pub(in crate::config) fn handing_to(mut self, take: &'a mut Take<'a>) -> Self {
+        self.take = Some(take);
+        self
+    }
+
+    /// What comes may be meant again, so from here on all is kept.
+    pub(in crate::config) fn keep(&mut self) {
+        self.take = None;
     }
 
     pub(in crate::config) fn source(&self) -> &'a str {
@@ -69,8 +89,8 @@ impl<'a> Builder<'a> {
     }
 
     pub(in crate::config) fn text(&mut self, offset: usize, text: &str) -> Result<Extent, Broken> {
-        let from = self.text.len() as u32;
-        self.text.push_str(text);
+        let from = self.tree.text.len() as u32;
+        self.tree.text.push_str(text);
         self.leaf(offset, What::Text, from, text.len() as u32)
     }
 
@@ -102,51 +122,75 @@ impl<'a> Builder<'a> {
     }
 
     pub(in crate::config) fn begin_list(&mut self, offset: usize) -> Result<(), Broken> {
-        self.begin(offset, What::List)
+        let handed = self.list_of_mappings();
+        self.begin(offset, What::List, handed)
     }
 
     pub(in crate::config) fn begin_map(&mut self, offset: usize) -> Result<(), Broken> {
-        self.begin(offset, What::Map)
+        self.begin(offset, What::Map, None)
     }
 
     /// Ends the innermost list or map.
-    pub(in crate::config) fn end(&mut self) -> Extent {
-        let after = self.nodes.len() as u32;
+    pub(in crate::config) fn end(&mut self) -> Result<Extent, Broken> {
+        let after = self.tree.nodes.len() as u32;
         let Some(open) = self.open.pop() else {
-            return Extent { index: 0, size: 0, height: 0 };
+            return Ok(Extent { index: 0, size: 0, height: 0 });
         };
-        if let Some(raw) = self.nodes.get_mut(open.index as usize) {
+        if let Some(raw) = self.tree.nodes.get_mut(open.index as usize) {
             raw.from = after;
         }
         let height = open.height + 1;
         if let Some(parent) = self.open.last_mut() {
             parent.height = parent.height.max(height);
         }
-        Extent { index: open.index, size: self.total - open.before, height }
+        self.hand_over(open.index, open.text)?;
+        Ok(Extent { index: open.index, size: self.total - open.before, height })
     }
 
     /// The tree, once every container is ended.
     pub(in crate::config) fn finish(mut self) -> Result<Tree, Broken> {
-        if self.nodes.is_empty() {
+        if self.tree.nodes.is_empty() {
             self.null(0)?;
         }
-        let source = self.source;
-        set_places(&mut self.nodes, source);
-        let tree = Tree { nodes: self.nodes.into(), text: self.text.into() };
-        for (index, raw) in tree.nodes.iter().enumerate() {
-            if raw.what == What::Merge {
-                let value = tree.node(index as u32 + 1);
-                let maps = match value.kind() {
-                    Kind::Map => true,
-                    Kind::List => value.items().all(|item| item.kind() == Kind::Map),
-                    Kind::Null | Kind::Text => false,
-                };
-                if !maps {
-                    return Err(Broken { place: Some(value.place()), wrong: Wrong::Merge });
-                }
+        self.set_places(0);
+        self.tree.check_merges(0)?;
+        self.tree.nodes.shrink_to_fit();
+        Ok(self.tree)
+    }
+
+    /// Which list of mappings a list would be that began here.
+    fn list_of_mappings(&self) -> Option<List> {
+        let [root, server] = &*self.open else { return None };
+        let key = |open: &Open| {
+            let index = open.keys.last()?;
+            Some(self.tree.text(self.tree.raw(*index)))
+        };
+        if key(root)?.eq_ignore_ascii_case("server") { List::at(key(server)?) } else { None }
+    }
+
+    /// Hands the value at `index` over, which is the last one and finished, if it is a mapping.
+    fn hand_over(&mut self, index: u32, text: usize) -> Result<(), Broken> {
+        let parent = self.open.last().and_then(|open| Some((open.index, open.handed?)));
+        if let (Some((parent, list)), true) = (parent, self.take.is_some()) {
+            self.set_places(index);
+            self.tree.check_merges(index)?;
+            if let Some(take) = &mut self.take {
+                take(list, self.tree.node(index));
+            }
+            self.tree.nodes.truncate(index as usize);
+            self.tree.text.truncate(text);
+            if let Some(parent) = self.tree.nodes.get_mut(parent as usize) {
+                parent.len -= 1;
             }
         }
-        Ok(tree)
+        Ok(())
+    }
+
+    /// Turns the offsets of the nodes from `index` on into places.
+    fn set_places(&mut self, index: u32) {
+        for raw in self.tree.nodes.get_mut(index as usize..).unwrap_or_default() {
+            raw.place = self.places.at(raw.place.line as usize);
+        }
     }
 
     fn key_of(&mut self, offset: usize, key: &str, what: What) -> Result<(), Broken> {
@@ -157,8 +201,8 @@ impl<'a> Builder<'a> {
         let (from, len) = match self.keys.get(key) {
             Some(kept) => *kept,
             None => {
-                let kept = (self.text.len() as u32, key.len() as u32);
-                self.text.push_str(key);
+                let kept = (self.tree.keys.len() as u32, key.len() as u32);
+                self.tree.keys.push_str(key);
                 self.keys.insert(key.into(), kept);
                 kept
             }
@@ -175,42 +219,45 @@ impl<'a> Builder<'a> {
 
     /// The offset of the same key in the innermost map, if it is there already.
     fn first(&mut self, key: &str) -> Option<u32> {
-        let Self { nodes, text, open, .. } = self;
+        let Self { tree, open, .. } = self;
         let open = open.last_mut()?;
         let spelt = |index: &u32| {
-            let raw = nodes.get(*index as usize)?;
-            Some((text.get(raw.from as usize..(raw.from + raw.len) as usize)?, raw.place.line))
+            let raw = tree.raw(*index);
+            (tree.text(raw), raw.place.line)
         };
         if open.many.is_none() && open.keys.len() >= FEW_KEYS {
-            let keys = open.keys.iter().filter_map(spelt);
+            let keys = open.keys.iter().map(spelt);
             open.many = Some(keys.map(|(key, _)| key.to_ascii_lowercase()).collect());
         }
         if open.many.as_ref().is_some_and(|many| !many.contains(&key.to_ascii_lowercase())) {
             return None;
         }
-        let mut keys = open.keys.iter().filter_map(spelt);
+        let mut keys = open.keys.iter().map(spelt);
         keys.find(|(other, _)| other.eq_ignore_ascii_case(key)).map(|(_, offset)| offset)
     }
 
-    fn begin(&mut self, offset: usize, what: What) -> Result<(), Broken> {
+    fn begin(&mut self, offset: usize, what: What, handed: Option<List>) -> Result<(), Broken> {
         if self.open.len() >= MOST_DEPTH {
             return Err(self.broken(offset, Wrong::Deep));
         }
         self.count_in_parent();
-        let before = self.total;
+        let (before, text) = (self.total, self.tree.text.len());
         let index = self.push(offset, what, 0, 0)?;
-        self.open.push(Open { index, before, height: 0, keys: Vec::new(), many: None });
+        let (keys, many) = (Vec::new(), None);
+        self.open.push(Open { index, text, handed, before, height: 0, keys, many });
         Ok(())
     }
 
     fn leaf(&mut self, offset: usize, what: What, from: u32, len: u32) -> Result<Extent, Broken> {
         self.count_in_parent();
         let index = self.push(offset, what, from, len)?;
+        // Of a leaf `len` bytes are text, the last ones.
+        self.hand_over(index, self.tree.text.len().saturating_sub(len as usize))?;
         Ok(Extent { index, size: 1, height: 0 })
     }
 
     fn count_in_parent(&mut self) {
-        let parent = self.open.last().and_then(|open| self.nodes.get_mut(open.index as usize));
+        let parent = self.open.last().and_then(|open| self.tree.nodes.get_mut(open.index as usize));
         if let Some(parent) = parent {
             parent.len += 1;
         }
@@ -221,124 +268,13 @@ impl<'a> Builder<'a> {
         if self.total > MOST_NODES {
             return Err(self.broken(offset, Wrong::Nodes));
         }
-        let index = self.nodes.len() as u32;
-        // Until `finish`, a place is an offset.
+        let index = self.tree.nodes.len() as u32;
+        // Until it is finished or handed over, a place is an offset.
         let place = Place { line: offset as u32, column: 0 };
-        self.nodes.push(Raw { place, from, len, what });
+        self.tree.nodes.push(Raw { place, from, len, what });
         Ok(index)
     }
 }
 
-/// Turns offsets into places, in one sweep over the source: a look-up for each would be quadratic
-/// in a file that is one long line.
-fn set_places(nodes: &mut [Raw], source: &str) {
-    let mut order: Vec<u32> = (0..nodes.len() as u32).collect();
-    order.sort_by_key(|index| nodes.get(*index as usize).map(|raw| raw.place.line));
-    let mut sweep = Sweep::new(source);
-    for index in order {
-        if let Some(raw) = nodes.get_mut(index as usize) {
-            raw.place = sweep.to(raw.place.line as usize);
-        }
-    }
-}
-
-/// The place of one offset.
-pub(in crate::config) fn place_in(source: &str, offset: usize) -> Place {
-    Sweep::new(source).to(offset)
-}
-
-struct Sweep<'a> {
-    bytes: &'a [u8],
-    offset: usize,
-    place: Place,
-}
-
-impl<'a> Sweep<'a> {
-    fn new(source: &'a str) -> Self {
-        Self { bytes: source.as_bytes(), offset: 0, place: Place { line: 1, column: 1 } }
-    }
-
-    /// The place of `offset`, which must not be before the last one.
-    fn to(&mut self, offset: usize) -> Place {
-        while self.offset < offset {
-            let Some(byte) = self.bytes.get(self.offset) else { break };
-            self.offset += 1;
-            let next = self.bytes.get(self.offset);
-            match byte {
-                b'\r' if next == Some(&b'\n') => {}
-                b'\n' | b'\r' => self.place = Place { line: self.place.line + 1, column: 1 },
-                // The further bytes of a character.
-                0x80..=0xBF => {}
-                _ => self.place.column += 1,
-            }
-        }
-        self.place
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_count_lines_and_characters_from_one() {
-        let source = "a\r\nbé: x\rz\n\nq";
-        for (at, line, column) in [("a", 1, 1), ("b", 2, 1), ("x", 2, 5), ("z", 3, 1), ("q", 5, 1)]
-        {
-            let offset = source.find(at).unwrap();
-            assert_eq!(place_in(source, offset), Place { line, column }, "{at}");
-        }
-        assert_eq!(place_in(source, 1_000), Place { line: 5, column: 2 });
-    }
-
-    #[test]
-    fn a_map_of_very_many_keys_is_still_checked_for_the_same_key_in_another_case() {
-        let source = "x".repeat(5_000);
-        let mut builder = Builder::new(&source);
-        builder.begin_map(0).unwrap();
-        for n in 0..2_000 {
-            builder.key(n, &format!("key{n}")).unwrap();
-            builder.null(n).unwrap();
-        }
-        let broken = builder.key(4_000, "KEY1234").unwrap_err();
-        let expected = Wrong::DuplicateKey { key: Quoted::new("KEY1234"), line: 1 };
-        assert_eq!((broken.wrong, broken.place.unwrap().column), (expected, 4_001));
-    }
-
-    #[test]
-    fn merged_maps_give_what_the_map_does_not_have_itself_the_first_of_them_first() {
-        let mut builder = Builder::new("");
-        builder.begin_map(0).unwrap();
-        builder.key(0, "a").unwrap();
-        builder.begin_map(0).unwrap();
-        for (key, value) in [("x", "first"), ("y", "first")] {
-            builder.key(0, key).unwrap();
-            builder.text(0, value).unwrap();
-        }
-        let first = builder.end();
-        builder.key(0, "b").unwrap();
-        builder.begin_map(0).unwrap();
-        for (key, value) in [("Y", "second"), ("z", "second")] {
-            builder.key(0, key).unwrap();
-            builder.text(0, value).unwrap();
-        }
-        let second = builder.end();
-        builder.key(0, "c").unwrap();
-        builder.begin_map(0).unwrap();
-        builder.merge_key(0).unwrap();
-        builder.begin_list(0).unwrap();
-        builder.alias(0, first).unwrap();
-        builder.alias(0, second).unwrap();
-        builder.end();
-        builder.key(0, "X").unwrap();
-        builder.text(0, "own").unwrap();
-        builder.end();
-        builder.end();
-        let tree = builder.finish().unwrap();
-        let entries = tree.root().entries();
-        let merged = entries.iter().find(|entry| entry.key == "c").unwrap().value.entries();
-        let texts: Vec<_> =
-            merged.iter().map(|entry| (entry.key, entry.value.text().unwrap())).collect();
-        assert_eq!(texts, [("X", "own"), ("y", "first"), ("z", "second")]);
-    }
-}
+mod tests;

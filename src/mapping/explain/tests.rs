@@ -153,9 +153,10 @@ fn near_misses_fit_on_a_screen() {
 
 #[test]
 fn a_name_that_ec2_would_tell_stands_for_itself_and_a_denial_is_told() {
-    let mut input = roles(&["arn:aws:iam::123456789012:role/Admin"]);
-    input.roles[0].username = "system:node:{{EC2PrivateDNSName}}".parse().unwrap();
-    let rules = Rules::new(input);
+    let username = "system:node:{{EC2PrivateDNSName}}".parse().unwrap();
+    let node = Mapping { username, ..mapping("arn:aws:iam::123456789012:role/Admin") };
+    let roles = [node].into_iter().collect();
+    let rules = Rules::new(RulesInput { roles, ..RulesInput::default() });
     let instance = "arn:aws:sts::123456789012:assumed-role/Admin/i-0123abcd";
     let winner = explain(&rules, &identity(instance)).winner.unwrap();
     assert!(winner.asks_ec2);

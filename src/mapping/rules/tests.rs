@@ -233,8 +233,8 @@ fn a_listed_account_comes_last_and_names_the_caller_by_arn() {
     let caller = identity("arn:aws:sts::123456789012:assumed-role/Dev/ann");
     let found = rules.find(&caller).unwrap();
     assert_eq!(
-        (found.kind, found.rule, found.needs_private_dns()),
-        (RuleKind::MapAccounts, None, false)
+        (found.kind, found.rule.is_none(), found.needs_private_dns()),
+        (RuleKind::MapAccounts, true, false)
     );
     let user = found.render(&caller, None).unwrap();
     assert_eq!((&*user.name, user.groups.len()), ("arn:aws:iam::123456789012:role/Dev", 0));
@@ -252,11 +252,11 @@ fn rendering_denies_what_a_template_must_not_become() {
         ("aws:ann", "g", RenderFault::ReservedPrefix("aws:".into())),
         ("{{SessionName}}", "g", RenderFault::ReservedPrefix("eks:".into())),
     ] {
-        let mut input = input(&["arn:aws:iam::123456789012:role/Admin"], &[]);
-        input.roles[0].username = username.parse().unwrap();
-        input.roles[0].groups = vec![group.parse().unwrap()];
-        input.reserved_prefixes = vec!["".into(), "aws:".into(), "eks:".into()];
-        let rules = Rules::new(input);
+        let groups = vec![group.parse().unwrap()];
+        let admin = mapping(who("arn:aws:iam::123456789012:role/Admin"), username);
+        let roles = [Mapping { groups, ..admin }].into_iter().collect();
+        let reserved_prefixes = vec!["".into(), "aws:".into(), "eks:".into()];
+        let rules = Rules::new(RulesInput { roles, reserved_prefixes, ..Default::default() });
         let found = rules.find(&caller).unwrap();
         assert_eq!(found.needs_private_dns(), format!("{username}{group}").contains("EC2"));
         assert_eq!(found.render(&caller, None), Err(fault), "{username} {group}");
@@ -267,11 +267,11 @@ fn rendering_denies_what_a_template_must_not_become() {
 fn reserved_prefixes_are_compared_with_case_and_are_not_about_groups() {
     let caller = identity("arn:aws:sts::123456789012:assumed-role/Admin/ann");
     for name in ["eksb:ann", "EKS:ann", "ann:eks:"] {
-        let mut input = input(&["arn:aws:iam::123456789012:role/Admin"], &[]);
-        input.roles[0].username = name.parse().unwrap();
-        input.roles[0].groups = vec!["eks:readers".parse().unwrap(), "".parse().unwrap()];
-        input.reserved_prefixes = vec!["eks:".into()];
-        let rules = Rules::new(input);
+        let groups = vec!["eks:readers".parse().unwrap(), "".parse().unwrap()];
+        let admin = mapping(who("arn:aws:iam::123456789012:role/Admin"), name);
+        let roles = [Mapping { groups, ..admin }].into_iter().collect();
+        let reserved_prefixes = vec!["eks:".into()];
+        let rules = Rules::new(RulesInput { roles, reserved_prefixes, ..Default::default() });
         let user = rules.find(&caller).unwrap().render(&caller, None).unwrap();
         assert_eq!((&*user.name, &*user.groups), (name, &["eks:readers".into(), "".into()][..]));
     }
@@ -288,7 +288,7 @@ fn naive(input: &RulesInput, caller: &Arn) -> Option<Box<str>> {
         Who::Arn(arn) => same(&arn.canonical().to_ascii_lowercase()),
         Who::Pattern(_) | Who::Sso(_) => false,
     };
-    let lists = [&input.roles, &input.users];
+    let lists: [Vec<Mapping>; 2] = [&input.roles, &input.users].map(|list| list.iter().collect());
     let named = lists.iter().find_map(|list| {
         let exact = list.iter().rfind(|entry| of_arn(entry, &|arn| arn == text));
         let told = last(&text) != text;
@@ -366,7 +366,7 @@ proptest! {
         account in any::<bool>(),
         callers in prop::collection::vec(principals(), 1..20),
     ) {
-        let texts = |texts: &'_ [String]| -> Vec<Mapping> {
+        let texts = |texts: &'_ [String]| -> Mappings {
             let entries = texts.iter().enumerate();
             entries.map(|(at, text)| mapping(who(text), &format!("{at}:{text}"))).collect()
         };
@@ -384,7 +384,7 @@ proptest! {
 
             let identity = identity(&caller);
             let asked = Asked::of(&identity);
-            let mut entries = input.roles.iter().chain(&input.users);
+            let mut entries = input.roles.iter().chain(input.users.iter());
             let fits = entries.any(|entry| entry.who.fits(&asked, rules.sso()).is_some());
             let hit = rules.find(&identity).is_ok_and(|found| found.hit.is_some());
             prop_assert_eq!(fits, hit, "{}", caller);

@@ -85,7 +85,7 @@ struct Room {
 
 fn parse(text: &[u8]) -> Result<Policy, String> {
     let document = Document::read(text, Path::new("config.yaml")).map_err(|e| e.to_string())?;
-    let settings = config::server(Some(&document), &ServerOverrides::default(), Face::Own);
+    let settings = config::server(Some(document), &ServerOverrides::default(), Face::Own);
     Ok(settings.map_err(|e| e.to_string())?.value.policy)
 }
 

@@ -104,7 +104,7 @@ fn policy() -> Live<Policy> {
     let reloader = Reloader::new(|content: &[u8]| -> Result<Policy, String> {
         let document = Document::read(content, Path::new("config.yaml"));
         let document = document.map_err(|faults| faults.to_string())?;
-        let read = config::server(Some(&document), &ServerOverrides::default(), Face::Own);
+        let read = config::server(Some(document), &ServerOverrides::default(), Face::Own);
         Ok(read.map_err(|faults| faults.to_string())?.value.policy)
     });
     assert_eq!(reloader.offer(CONFIG.as_bytes()), Reload::Replaced);
