@@ -284,7 +284,7 @@ fn canonical_encoding(value: &str) -> bool {
             else {
                 return false;
             };
-            let decoded = high << 4 | low;
+            let decoded = high * 16 + low;
             if !decoded.is_ascii_graphic() || unreserved(decoded) {
                 return false;
             }
