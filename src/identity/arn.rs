@@ -259,6 +259,15 @@ mod tests {
     }
 
     #[test]
+    fn an_arn_of_the_greatest_length_is_read_and_told_as_it_came() {
+        let head = "arn:aws:iam::123456789012:user/";
+        let text = format!("{head}{}", "a".repeat(Arn::MAX_LEN - head.len()));
+        assert_eq!(text.parse::<Arn>().unwrap().to_string(), text);
+        let longer = format!("{text}a").parse::<Arn>().unwrap_err();
+        assert_eq!(longer.fault, ArnFault::Length);
+    }
+
+    #[test]
     fn the_message_is_one_short_printable_line() {
         let error = format!("arn:\n{}", "x".repeat(9_000)).parse::<Arn>().unwrap_err();
         assert_eq!(error.fault, ArnFault::Length);

@@ -113,11 +113,16 @@ fn each_near_miss_is_the_one_that_is_named() {
 }
 
 #[test]
-fn an_sso_entry_that_is_switched_off_is_told() {
-    let off = RulesInput { sso: false, ..roles(&["sso:123456789012/ViewOnly"]) };
-    let explanation = explain(&Rules::new(off), &identity(MADE));
-    assert_eq!(explanation.winner, None);
-    assert_eq!(misses(&explanation), [(0, Likeness::SsoOff)]);
+fn an_sso_entry_that_is_switched_off_is_told_where_it_would_fit() {
+    for (entry, likeness) in [
+        ("sso:123456789012/ViewOnly", Likeness::SsoOff),
+        ("sso:123456789012/ViewOnlyy", Likeness::CloseName),
+    ] {
+        let off = RulesInput { sso: false, ..roles(&[entry]) };
+        let explanation = explain(&Rules::new(off), &identity(MADE));
+        assert_eq!(explanation.winner, None);
+        assert_eq!(misses(&explanation), [(0, likeness)], "{entry}");
+    }
 }
 
 #[test]
@@ -162,4 +167,61 @@ fn a_name_that_ec2_would_tell_stands_for_itself_and_a_denial_is_told() {
     assert_eq!(&*winner.user.unwrap().name, "system:node:{{EC2PrivateDNSName}}");
     let winner = explain(&rules, &identity(CALLER)).winner.unwrap();
     assert_eq!(winner.user, Err(RenderFault::NotAnInstance));
+}
+
+#[test]
+fn every_reason_and_every_likeness_has_words_of_its_own() {
+    use Likeness::{CloseName, Duplicate, LaterInOrder, OtherAccount, OtherKind, OtherPartition};
+    use Likeness::{OtherPath, PatternTooNarrow, SsoOff, SsoSuffix};
+    use Reason::{Account, Arn, ArnWithoutPath, Pattern, PermissionSet};
+    let likenesses = [Duplicate, LaterInOrder, SsoOff, SsoSuffix, OtherPath, OtherKind]
+        .into_iter()
+        .chain([OtherAccount, OtherPartition, PatternTooNarrow, CloseName]);
+    let reasons = [Arn, ArnWithoutPath, PermissionSet, Pattern, Account].map(Reason::describe);
+    let mut told: Vec<&str> = likenesses.map(Likeness::describe).chain(reasons).collect();
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told.len(), 15);
+}
+
+#[test]
+fn whoever_is_only_a_little_alike_is_not_told() {
+    for (entry, caller) in [
+        // A close name counts in the same account and for the same kind alone.
+        ("arn:aws:iam::210987654321:role/Admins", CALLER),
+        ("arn:aws-cn:iam::123456789012:role/Admins", CALLER),
+        ("arn:aws:iam::123456789012:user/Admins", CALLER),
+        ("arn:aws:iam::210987654321:user/Admin", CALLER),
+        // Permission sets that have only the prefix in common.
+        ("arn:aws:iam::123456789012:role/AWSReservedSSO_Billing_fedcba9876543210", MADE),
+        ("sso:123456789012/Billing", MADE),
+        ("sso:210987654321/Billing", MADE),
+        ("sso:123456789012/Admin", CALLER),
+        // Patterns that no part of the name fits, or that fit somebody else's.
+        ("arn:aws:iam::123456789012:role/Ops*", CALLER),
+        ("arn:aws:iam::210987654321:role/dm?", CALLER),
+        ("arn:aws:iam::210987654321:user/Ad*", CALLER),
+        ("arn:aws:iam::123456789012:user/dm?", CALLER),
+    ] {
+        let explanation = explain(&Rules::new(roles(&[entry])), &identity(caller));
+        assert_eq!((explanation.winner, explanation.near_misses), (None, vec![]), "{entry}");
+    }
+}
+
+#[test]
+fn close_names_differ_in_two_characters_at_most_and_in_less_than_half() {
+    for (one, other, close) in [
+        ("abc", "abc", true),
+        ("Abc", "aBC", true),
+        ("abc", "abx", true),
+        ("ab", "ax", false),
+        ("abcde", "abcxy", true),
+        ("abcd", "abxy", false),
+        ("abcd", "abcdxy", false),
+        ("abcdefgh", "abcdexyz", false),
+        ("a", "b", false),
+    ] {
+        assert_eq!(is_close(one, other), close, "{one} {other}");
+        assert_eq!(is_close(other, one), close, "{other} {one}");
+    }
 }
