@@ -86,6 +86,17 @@ fn each_near_miss_is_the_one_that_is_named() {
         ("arn:aws-cn:iam::123456789012:role/Ad*", CALLER, Likeness::OtherPartition),
         ("arn:aws:iam::123456789012:user/Ad*", CALLER, Likeness::OtherKind),
         ("arn:aws:iam::123456789012:role/dm?", CALLER, Likeness::PatternTooNarrow),
+        // A pattern sees the path of a user, and of a role none.
+        (
+            "arn:aws:iam::210987654321:user/team/*",
+            "arn:aws:iam::123456789012:user/team/ann",
+            Likeness::OtherAccount,
+        ),
+        (
+            "arn:aws:iam::210987654321:role/Ad*",
+            "arn:aws:iam::123456789012:role/x/Admin",
+            Likeness::OtherAccount,
+        ),
         (
             "arn:aws:iam::123456789012:user/team/ann",
             "arn:aws:iam::123456789012:user/ann",
