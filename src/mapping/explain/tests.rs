@@ -160,6 +160,23 @@ fn what_the_winner_shadows_is_told_first() {
 }
 
 #[test]
+fn of_permission_sets_with_any_suffix_the_first_wins_and_of_equal_ones_the_later() {
+    let any = |sets: &[&str]| RulesInput { any_sso_suffix: true, ..roles(sets) };
+    let (view, view_only) = ("sso:123456789012/View", "sso:123456789012/View_Only");
+    for (sets, name, winner, miss) in [
+        ([view, view_only], "View_Only_x", 0, (1, Likeness::LaterInOrder)),
+        ([view_only, view], "View_Only_x", 0, (1, Likeness::LaterInOrder)),
+        ([view, view_only], "View_Only_0123456789abcdef", 1, (0, Likeness::LaterInOrder)),
+        ([view_only, view_only], "View_Only_0123456789abcdef", 1, (0, Likeness::Duplicate)),
+    ] {
+        let caller = format!("arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_{name}/ann");
+        let explanation = explain(&Rules::new(any(&sets)), &identity(&caller));
+        let place = explanation.winner.as_ref().unwrap().place.position;
+        assert_eq!((place, misses(&explanation)), (Some(winner), vec![miss]), "{sets:?} {name}");
+    }
+}
+
+#[test]
 fn near_misses_fit_on_a_screen() {
     let texts: Vec<String> = (0..50).map(|n| format!("arn:aws:iam::{n:012}:role/Admin")).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
