@@ -248,17 +248,13 @@ impl<'a> Iterator for Pieces<'a> {
 /// The first `}}` that has a `{{` before it, and the nearest such `{{`: what is before, the
 /// placeholder with its braces, what is after. Lone braces are text.
 fn first_placeholder(text: &str) -> Option<(&str, &str, &str)> {
-    let mut from = text.find("{{")? + 2;
-    loop {
-        let close = from + text.get(from..)?.find("}}")?;
-        // The braces are one byte each, so these are character boundaries.
-        let (inside, rest) = text.split_at_checked(close + 2)?;
-        if let Some(open) = inside.get(..close)?.rfind("{{") {
-            let (before, placeholder) = inside.split_at_checked(open)?;
-            return Some((before, placeholder, rest));
-        }
-        from = close + 1;
-    }
+    let from = text.find("{{")? + 2;
+    let close = from + text.get(from..)?.find("}}")?;
+    // The braces are one byte each, so these are character boundaries.
+    let (inside, rest) = text.split_at_checked(close + 2)?;
+    let open = inside.get(..close)?.rfind("{{")?;
+    let (before, placeholder) = inside.split_at_checked(open)?;
+    Some((before, placeholder, rest))
 }
 
 fn read(placeholder: &str) -> Piece<'_> {

@@ -137,6 +137,13 @@ fn each_fault_is_the_one_that_is_named() {
 }
 
 #[test]
+fn a_fault_names_the_placeholder_as_it_is_written() {
+    let told = RenderFault::Character(Variable::SessionName).to_string();
+    let want = "the value of {{SessionName}} holds a character that is not printable ASCII";
+    assert_eq!(told, want);
+}
+
+#[test]
 fn lengths_are_judged_to_the_byte() {
     let longest = "é".repeat(Template::MAX_LEN / 2);
     assert_eq!(longest.parse::<Template>().unwrap().to_string(), longest);
