@@ -225,6 +225,10 @@ fn whoever_is_only_a_little_alike_is_not_told() {
         ("sso:123456789012/Billing", MADE),
         ("sso:210987654321/Billing", MADE),
         ("sso:123456789012/Admin", CALLER),
+        (
+            "arn:aws:iam::123456789012:role/Backup_fedcba9876543210",
+            "arn:aws:sts::123456789012:assumed-role/Backup_0123456789abcdef/ann",
+        ),
         // Patterns that no part of the name fits, or that fit somebody else's.
         ("arn:aws:iam::123456789012:role/Ops*", CALLER),
         ("arn:aws:iam::210987654321:role/dm?", CALLER),
