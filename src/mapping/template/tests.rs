@@ -35,6 +35,7 @@ fn every_placeholder_has_its_value() {
             Some("ip-10-0-0-1.ec2.internal"),
             "system:node:ip-10-0-0-1.ec2.internal",
         ),
+        ("cluster-administrator:{{AccountID}}", "s", None, "cluster-administrator:012345678901"),
         ("{{", "s", None, "{{"),
         ("}}", "s", None, "}}"),
         ("}}{{", "s", None, "}}{{"),
