@@ -2,7 +2,7 @@
 # what it cannot install it names, with the command that does.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-aws test-kubectl fuzz lint bench build dist clean
+.PHONY: help demo test test-unit test-aws test-kubectl fuzz lint mutants instructions bench build dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -27,6 +27,9 @@ fuzz: ## the parsers, each by its corpus and 20 s of new inputs (FUZZ_SECONDS)
 
 lint: ## format, clippy, docs, licences and bans, shell scripts
 	@scripts/lint
+
+mutants: ## the core with one small change at a time: each must fail a test (half an hour; not part of `test`)
+	@scripts/mutants
 
 bench: ## process start and `token`, beside `aws eks get-token` in the same run
 	@scripts/bench

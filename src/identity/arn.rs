@@ -140,12 +140,6 @@ impl Subject {
     }
 }
 
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 impl fmt::Display for Arn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -270,6 +264,15 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Arn>().unwrap_err().fault, fault, "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_arn_of_the_greatest_length_is_read_and_told_as_it_came() {
+        let head = "arn:aws:iam::123456789012:user/";
+        let text = format!("{head}{}", "a".repeat(Arn::MAX_LEN - head.len()));
+        assert_eq!(text.parse::<Arn>().unwrap().to_string(), text);
+        let longer = format!("{text}a").parse::<Arn>().unwrap_err();
+        assert_eq!(longer.fault, ArnFault::Length);
     }
 
     #[test]

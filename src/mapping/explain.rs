@@ -151,7 +151,7 @@ pub fn explain(rules: &Rules, identity: &Identity) -> Explanation {
             let likeness = match who.fits(&asked, rules.sso()) {
                 Some(by) => Some(match &winner {
                     Some(winner) if winner.reason == by.into() && kind == winner.place.kind => {
-                        twin(by)
+                        twin(&who, &asked)
                     }
                     Some(_) | None => Likeness::LaterInOrder,
                 }),
@@ -171,11 +171,13 @@ pub fn explain(rules: &Rules, identity: &Identity) -> Explanation {
     Explanation { canonical: identity.arn.canonical(), winner, near_misses, left_out }
 }
 
-/// What two entries are to each other that are about the caller for the same reason.
-fn twin(by: By) -> Likeness {
-    match by {
-        By::Arn | By::ArnWithoutPath | By::Sso => Likeness::Duplicate,
-        By::Pattern => Likeness::LaterInOrder,
+/// What an entry is to the winner that is about the caller for the same reason.
+fn twin(who: &Who, asked: &Asked) -> Likeness {
+    match who {
+        Who::Arn(_) => Likeness::Duplicate,
+        Who::Sso(role) if asked.is_made_for(role) => Likeness::Duplicate,
+        // Where any suffix will do, the first permission set whose name fits decides.
+        Who::Sso(_) | Who::Pattern(_) => Likeness::LaterInOrder,
     }
 }
 

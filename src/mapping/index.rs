@@ -56,3 +56,19 @@ fn key_at(key: impl Fn(usize) -> Option<Subject>, at: u32) -> Option<Subject> {
 fn hash(subject: &Subject) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(subject)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::identity::Arn;
+
+    /// Equal hashes would still find the right entry, only ever more slowly.
+    #[test]
+    fn subjects_are_spread() {
+        let subject = |n| format!("arn:aws:iam::123456789012:role/{n}").parse::<Arn>().unwrap();
+        let hashes: HashSet<u64> = (0..1000).map(|n| hash(&subject(n).subject())).collect();
+        assert_eq!(hashes.len(), 1000);
+    }
+}

@@ -50,7 +50,8 @@ mod tests {
     #[test]
     fn only_what_ec2_makes_is_an_instance_id() {
         for text in ["i-0123abcd", "i-0123456789abcdef0"] {
-            assert_eq!(text.parse::<InstanceId>().unwrap().as_str(), text);
+            let id: InstanceId = text.parse().unwrap();
+            assert_eq!((id.as_str(), &*id.to_string()), (text, text));
         }
         for text in [
             "",

@@ -262,6 +262,21 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_of_the_greatest_length_is_read_and_told_as_it_came() {
+        let text = format!("{ACCOUNT}role/A{}", "*".repeat(ArnPattern::MAX_NAME - 1));
+        assert_eq!(ArnPattern::role(&text).unwrap().to_string(), text);
+    }
+
+    #[test]
+    fn every_fault_has_a_hint_of_its_own() {
+        use PatternFault::{Arn, Colon, Length, NotRole, NotUser, OnlyWildcards, Path};
+        let faults =
+            [Arn(ArnFault::Scheme), Colon, Length(577), NotRole, NotUser, OnlyWildcards, Path];
+        let hints: std::collections::HashSet<_> = faults.map(PatternFault::hint).into();
+        assert_eq!(hints.len(), faults.len());
+    }
+
+    #[test]
     fn each_fault_of_a_user_pattern_is_the_one_that_is_named() {
         for (text, fault) in [
             ("arn:aws:iam::123456789012:role/dev-*", PatternFault::NotUser),

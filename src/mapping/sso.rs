@@ -154,6 +154,7 @@ mod tests {
             ("arn:aws:iam::123456789012:role/AWSReservedSSO_View", false),
             ("arn:aws:iam::123456789012:role/xAWSReservedSSO_View_0123456789abcdef", false),
             ("arn:aws:iam::123456789012:role/AWSReservedSAML_View_0123456789abcdef", false),
+            ("arn:aws:iam::123456789012:role/AWSReservedSSO-View_0123456789abcdef", false),
             ("arn:aws:iam::123456789012:role/AWSReservedSSO__View_0123456789abcdef", false),
             ("arn:aws:iam::123456789012:role/View_0123456789abcdef", false),
             ("arn:aws:iam::210987654321:role/AWSReservedSSO_View_0123456789abcdef", false),

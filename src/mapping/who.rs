@@ -33,7 +33,7 @@ impl Who {
                 let fits = match sso {
                     Sso::Off => false,
                     Sso::MadeSuffix => asked.is_made_for(role),
-                    Sso::AnySuffix => asked.is_made_for(role) || role.begins(&asked.pathless),
+                    Sso::AnySuffix => role.begins(&asked.pathless),
                 };
                 fits.then_some(By::Sso)
             }

@@ -254,3 +254,17 @@ fn every_refusal_has_its_face_and_its_metric() {
     }
     assert_eq!(unreachable.status(), 504);
 }
+
+#[test]
+fn the_labels_of_the_metric_are_the_references_the_misspelt_one_too() {
+    let labels = Outcome::ALL.map(Outcome::label);
+    let want = [
+        "invalid_token",
+        "malformed_request",
+        "sts_error",
+        "sts_throttling",
+        "success",
+        "uknown_user",
+    ];
+    assert_eq!(labels, want);
+}

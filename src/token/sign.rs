@@ -84,11 +84,6 @@ impl Endpoint {
     pub fn host(&self) -> &str {
         self.host.as_str()
     }
-
-    /// The region that requests are signed for.
-    pub fn region(&self) -> &str {
-        &self.region
-    }
 }
 
 /// Makes a token for `cluster_id`, signed at `now`.

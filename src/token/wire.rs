@@ -295,7 +295,7 @@ fn canonical_encoding(value: &str) -> bool {
     let encoded = |after: &[u8]| {
         let [high, low, ..] = *after else { return false };
         let (Some(high), Some(low)) = (hex(high), hex(low)) else { return false };
-        let decoded = high << 4 | low;
+        let decoded = high * 16 + low;
         decoded.is_ascii_graphic() && !unreserved(decoded)
     };
     let bytes = value.as_bytes();

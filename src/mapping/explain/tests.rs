@@ -86,6 +86,17 @@ fn each_near_miss_is_the_one_that_is_named() {
         ("arn:aws-cn:iam::123456789012:role/Ad*", CALLER, Likeness::OtherPartition),
         ("arn:aws:iam::123456789012:user/Ad*", CALLER, Likeness::OtherKind),
         ("arn:aws:iam::123456789012:role/dm?", CALLER, Likeness::PatternTooNarrow),
+        // A pattern sees the path of a user, and of a role none.
+        (
+            "arn:aws:iam::210987654321:user/team/*",
+            "arn:aws:iam::123456789012:user/team/ann",
+            Likeness::OtherAccount,
+        ),
+        (
+            "arn:aws:iam::210987654321:role/Ad*",
+            "arn:aws:iam::123456789012:role/x/Admin",
+            Likeness::OtherAccount,
+        ),
         (
             "arn:aws:iam::123456789012:user/team/ann",
             "arn:aws:iam::123456789012:user/ann",
@@ -113,11 +124,16 @@ fn each_near_miss_is_the_one_that_is_named() {
 }
 
 #[test]
-fn an_sso_entry_that_is_switched_off_is_told() {
-    let off = RulesInput { sso: false, ..roles(&["sso:123456789012/ViewOnly"]) };
-    let explanation = explain(&Rules::new(off), &identity(MADE));
-    assert_eq!(explanation.winner, None);
-    assert_eq!(misses(&explanation), [(0, Likeness::SsoOff)]);
+fn an_sso_entry_that_is_switched_off_is_told_where_it_would_fit() {
+    for (entry, likeness) in [
+        ("sso:123456789012/ViewOnly", Likeness::SsoOff),
+        ("sso:123456789012/ViewOnlyy", Likeness::CloseName),
+    ] {
+        let off = RulesInput { sso: false, ..roles(&[entry]) };
+        let explanation = explain(&Rules::new(off), &identity(MADE));
+        assert_eq!(explanation.winner, None);
+        assert_eq!(misses(&explanation), [(0, likeness)], "{entry}");
+    }
 }
 
 #[test]
@@ -144,6 +160,23 @@ fn what_the_winner_shadows_is_told_first() {
 }
 
 #[test]
+fn of_permission_sets_with_any_suffix_the_first_wins_and_of_equal_ones_the_later() {
+    let any = |sets: &[&str]| RulesInput { any_sso_suffix: true, ..roles(sets) };
+    let (view, view_only) = ("sso:123456789012/View", "sso:123456789012/View_Only");
+    for (sets, name, winner, miss) in [
+        ([view, view_only], "View_Only_x", 0, (1, Likeness::LaterInOrder)),
+        ([view_only, view], "View_Only_x", 0, (1, Likeness::LaterInOrder)),
+        ([view, view_only], "View_Only_0123456789abcdef", 1, (0, Likeness::LaterInOrder)),
+        ([view_only, view_only], "View_Only_0123456789abcdef", 1, (0, Likeness::Duplicate)),
+    ] {
+        let caller = format!("arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_{name}/ann");
+        let explanation = explain(&Rules::new(any(&sets)), &identity(&caller));
+        let place = explanation.winner.as_ref().unwrap().place.position;
+        assert_eq!((place, misses(&explanation)), (Some(winner), vec![miss]), "{sets:?} {name}");
+    }
+}
+
+#[test]
 fn near_misses_fit_on_a_screen() {
     let texts: Vec<String> = (0..50).map(|n| format!("arn:aws:iam::{n:012}:role/Admin")).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -163,4 +196,65 @@ fn a_name_that_ec2_would_tell_stands_for_itself_and_a_denial_is_told() {
     assert_eq!(&*winner.user.unwrap().name, "system:node:{{EC2PrivateDNSName}}");
     let winner = explain(&rules, &identity(CALLER)).winner.unwrap();
     assert_eq!(winner.user, Err(RenderFault::NotAnInstance));
+}
+
+#[test]
+fn every_reason_and_every_likeness_has_words_of_its_own() {
+    use Likeness::{CloseName, Duplicate, LaterInOrder, OtherAccount, OtherKind, OtherPartition};
+    use Likeness::{OtherPath, PatternTooNarrow, SsoOff, SsoSuffix};
+    use Reason::{Account, Arn, ArnWithoutPath, Pattern, PermissionSet};
+    let likenesses = [Duplicate, LaterInOrder, SsoOff, SsoSuffix, OtherPath, OtherKind]
+        .into_iter()
+        .chain([OtherAccount, OtherPartition, PatternTooNarrow, CloseName]);
+    let reasons = [Arn, ArnWithoutPath, PermissionSet, Pattern, Account].map(Reason::describe);
+    let mut told: Vec<&str> = likenesses.map(Likeness::describe).chain(reasons).collect();
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told.len(), 15);
+}
+
+#[test]
+fn whoever_is_only_a_little_alike_is_not_told() {
+    for (entry, caller) in [
+        // A close name counts in the same account and for the same kind alone.
+        ("arn:aws:iam::210987654321:role/Admins", CALLER),
+        ("arn:aws-cn:iam::123456789012:role/Admins", CALLER),
+        ("arn:aws:iam::123456789012:user/Admins", CALLER),
+        ("arn:aws:iam::210987654321:user/Admin", CALLER),
+        // Permission sets that have only the prefix in common.
+        ("arn:aws:iam::123456789012:role/AWSReservedSSO_Billing_fedcba9876543210", MADE),
+        ("sso:123456789012/Billing", MADE),
+        ("sso:210987654321/Billing", MADE),
+        ("sso:123456789012/Admin", CALLER),
+        (
+            "arn:aws:iam::123456789012:role/Backup_fedcba9876543210",
+            "arn:aws:sts::123456789012:assumed-role/Backup_0123456789abcdef/ann",
+        ),
+        // Patterns that no part of the name fits, or that fit somebody else's.
+        ("arn:aws:iam::123456789012:role/Ops*", CALLER),
+        ("arn:aws:iam::210987654321:role/dm?", CALLER),
+        ("arn:aws:iam::210987654321:user/Ad*", CALLER),
+        ("arn:aws:iam::123456789012:user/dm?", CALLER),
+    ] {
+        let explanation = explain(&Rules::new(roles(&[entry])), &identity(caller));
+        assert_eq!((explanation.winner, explanation.near_misses), (None, vec![]), "{entry}");
+    }
+}
+
+#[test]
+fn close_names_differ_in_two_characters_at_most_and_in_less_than_half() {
+    for (one, other, close) in [
+        ("abc", "abc", true),
+        ("Abc", "aBC", true),
+        ("abc", "abx", true),
+        ("ab", "ax", false),
+        ("abcde", "abcxy", true),
+        ("abcd", "abxy", false),
+        ("abcd", "abcdxy", false),
+        ("abcdefgh", "abcdexyz", false),
+        ("a", "b", false),
+    ] {
+        assert_eq!(is_close(one, other), close, "{one} {other}");
+        assert_eq!(is_close(other, one), close, "{other} {one}");
+    }
 }

@@ -3,6 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::identity::Principal;
 
+mod listing;
+
 const ROLE: &str = "arn:aws:iam::123456789012:role/";
 const SESSION: &str = "arn:aws:sts::123456789012:assumed-role/";
 const USER: &str = "arn:aws:iam::123456789012:user/";

@@ -61,6 +61,14 @@ fn a_byte_that_is_not_printable_ascii_is_seen_wherever_it_stands() {
 }
 
 #[test]
+fn a_token_of_the_greatest_length_is_still_judged_by_what_it_holds() {
+    let fault =
+        |length: usize| unwrap(&format!("{PREFIX}{}", "!".repeat(length - 11))).unwrap_err();
+    assert_eq!(fault(16_384), Malformed::Base64);
+    assert_eq!(fault(16_385), Malformed::Size(16_385));
+}
+
+#[test]
 fn a_date_has_one_spelling() {
     assert_eq!(amz_date("20260102T030405Z"), Some(UnixTime::from_secs(1_767_323_045)));
     assert_eq!(amz_date("00010101T000000Z"), Some(UnixTime::from_secs(0)));
@@ -103,6 +111,17 @@ fn percent_encoding_has_one_spelling() {
         ["%2f", "%41", "a+b", "a/b", "a=b", "%", "%2", "%zz", "%20", "%00", "%0A", "%C3%A9", "%7e"]
     {
         assert!(!canonical_encoding(value), "{value}");
+    }
+}
+
+#[test]
+fn every_printable_byte_has_one_spelling_and_the_others_have_none() {
+    for byte in 0..=u8::MAX {
+        let (plain, encoded) = (char::from(byte).to_string(), format!("%{byte:02X}"));
+        let unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let reserved = byte.is_ascii_graphic() && !unreserved;
+        assert_eq!(canonical_encoding(&plain), unreserved, "{plain:?}");
+        assert_eq!(canonical_encoding(&encoded), reserved, "{encoded}");
     }
 }
 
