@@ -1,4 +1,4 @@
-"""Those among the hostile clients that speak HTTP/2; `hostile.py` says what they have in common.
+"""Those among the hostile clients that speak HTTP/2; `hostile_peers.py` says what they have in common.
 
 The frames are written here by hand: a library for HTTP/2 refuses to send what these send.
 """

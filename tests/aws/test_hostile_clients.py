@@ -23,7 +23,7 @@ import vectors
 from amazon import hosts
 from amazon.accounts import Keys
 from amazon.loopback import Answer, Received, Service
-from hostile import LIVES
+from hostile_peers import LIVES
 from server_process import PATIENCE_SECONDS, Client, Server, await_that, configuration, rendered
 from stand_in import ACCOUNT
 from test_server_process import BUCKETS, METRICS, Told
@@ -88,7 +88,7 @@ class Attack:
         template = vectors.presigned(HOST, CLUSTER, Keys("ASIA" + "A" * 16, "x" * 40, "y" * 343), int(time.time()))
         arguments = ["--port", str(server.port), "--connections", str(connections)]
         self._process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("hostile.py"), name, *arguments, "--url", template],
+            [sys.executable, Path(__file__).with_name("hostile_peers.py"), name, *arguments, "--url", template],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
