@@ -120,10 +120,10 @@ pub struct Policy {
 /// `server.limits.*`: how much the server takes on at once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// Open connections to the webhook's port; beyond, the newest is closed. The health port has
-    /// a few of its own.
+    /// Open connections to the webhook's port; beyond, one at rest is closed, of those first
+    /// that had no review granted. The health port has a few of its own.
     pub connections: usize,
-    /// TLS handshakes under way; beyond, they queue.
+    /// TLS handshakes that wait for our part; beyond, they queue.
     pub handshakes: usize,
     /// STS exchanges under way; beyond, 429.
     pub sts_in_flight: usize,

@@ -49,7 +49,7 @@ pub enum Port {
 }
 
 impl Port {
-    fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Tls => "tls",
             Self::Health => "health",
@@ -182,7 +182,7 @@ impl Metrics {
         self.connections.get_or_create(&[("port", port.label().into())]).dec();
     }
 
-    /// A connection was closed at once, because too many are open.
+    /// A connection was closed, because there is no room for all.
     pub fn connection_refused(&self, port: Port) {
         self.connections_refused.get_or_create(&[("port", port.label().into())]).inc();
     }
@@ -271,7 +271,7 @@ impl Metrics {
         registry.register("connections", "Open connections", self.connections.clone());
         registry.register(
             "connections_refused",
-            "Connections closed at once because too many were open",
+            "Connections closed because there was no room for all",
             self.connections_refused.clone(),
         );
     }

@@ -10,10 +10,13 @@
 //! first byte.
 
 mod accept;
+mod answering;
 mod authenticate;
 mod counted;
 mod drain;
+mod fair;
 mod flights;
+mod guests;
 mod health;
 mod limits;
 mod places;

@@ -200,7 +200,7 @@ static LIMITS: &[Key] = &[
     key(
         "connections",
         Shape::Number(limits::CONNECTIONS),
-        "Open connections; beyond, the newest is closed.",
+        "Open connections; beyond, one at rest is closed.",
     )
     .default("128"),
     key(

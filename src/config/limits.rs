@@ -23,6 +23,6 @@ pub(super) const HANDSHAKES: RangeInclusive<u64> = 1..=1_024;
 /// STS allows an account some hundred per second.
 pub(super) const STS_IN_FLIGHT: RangeInclusive<u64> = 1..=4_096;
 
-/// Bytes. A review with a token of 16 KiB fits into 24 KiB. All bodies together may take 4 MiB: a
-/// larger one would be told to come again, for ever.
-pub(super) const BODY: RangeInclusive<u64> = 24_576..=4_194_304;
+/// Bytes. A review with a token of 16 KiB fits into 24 KiB. Bodies of connections that had no
+/// review granted yet may take 1 MiB together: a larger one would be refused, for ever.
+pub(super) const BODY: RangeInclusive<u64> = 24_576..=1_048_576;

@@ -135,7 +135,7 @@ server:
             "8:19: server.extraSTSHosts[0]: expected a host name in lower case, without scheme and port, found \"https://sts.example.com\" (write it as sts.us-west-2.amazonaws.com)",
             "9:18: server.sts.timeout: expected a duration from 100ms to 30s, found \"1h\" (write it as 4s, 500ms or 4)",
             "9:51: server.sts.connectTo.\"sts.example.com\": expected an IP address and a port such as 127.0.0.1:21363, found \"10.0.0.1\"",
-            "10:18: server.limits.body: expected a whole number from 24576 to 4194304, found \"12\" (write it in decimal, without leading zeros)",
+            "10:18: server.limits.body: expected a whole number from 24576 to 1048576, found \"12\" (write it in decimal, without leading zeros)",
             "12:5: server.mapRoles[0]: one of rolearn or SSO must be supplied (give one of roleARN, rolePattern and sso)",
             "13:15: server.mapRoles[1].roleARN: \"arn:aws:s3:::bucket\" does not name an IAM principal: no such kind of principal in that service (write the ARN as IAM shows it)",
             "14:5: server.mapRoles[2]: only one of rolearn or SSO can be supplied (keep one of roleARN, rolePattern and sso)",

@@ -3,22 +3,19 @@
 //! What an operator may set comes from the configuration, afresh each time; the rest are constants
 //! here, each with its reason.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
-
-use crate::metrics::{Metrics, Port};
 
 /// Requests of one HTTP/2 connection at a time. kube-apiserver sends all of its reviews over one
 /// connection; 100 is what RFC 9113 asks servers to allow.
 pub(super) const H2_STREAMS: u32 = 100;
 /// A TokenReview request has some 300 bytes of headers.
-pub(super) const HEADER_BYTES: u32 = 16 * 1024;
+pub(super) const HEADER_BYTES: u32 = 8 * 1024;
 /// As [`HEADER_BYTES`], for HTTP/1's buffer, which holds headers and the body's pieces.
-pub(super) const H1_BUFFER_BYTES: usize = 16 * 1024;
+pub(super) const H1_BUFFER_BYTES: usize = 8 * 1024;
 /// kube-apiserver sends six.
 pub(super) const HEADER_COUNT: usize = 64;
 /// One largest body: a stream never has to wait for the window.
@@ -39,9 +36,21 @@ pub(super) const H2_OUR_RESETS: usize = 64;
 /// Connections to the health port, on top of the webhook's: probes and scrapers are few, and
 /// neither port can take the other's place.
 pub(super) const HEALTH_CONNECTIONS: usize = 16;
-/// Bodies being held, all requests together: 64 of the largest, or some 1,500 of the usual. HTTP/2
-/// streams times connections would be hundreds of MiB.
-const BODIES_BYTES: usize = 4 * 1024 * 1024;
+/// Requests whose answer has not been sent; each takes up to 20 KiB, and HTTP/2 streams times
+/// connections would be hundreds of MiB. Three API servers have 300 at most.
+pub(super) const REQUESTS: Bound = Bound { all: 512, strangers: 128 };
+/// Bytes of bodies being held: 64 of the largest, or some 1,500 of the usual. A stranger's may be
+/// as large as the configuration allows.
+pub(super) const BODIES: Bound = Bound { all: 4 * 1024 * 1024, strangers: 1024 * 1024 };
+/// Answers to a stranger, after which its next question protects it no longer. An API server whose
+/// users may sign in has had a review granted by then.
+pub(super) const PERSISTENT: usize = 8;
+/// Bytes that a connection may send after the last of its requests began, on top of two largest
+/// bodies: a hundred ordinary requests whose heads came first. HTTP/2 has frames that ask nothing.
+pub(super) const UNASKED_BYTES: usize = 1024 * 1024;
+/// How long a stranger's review waits for its turn. Strangers leave a part of the questions to STS
+/// to those who are known; 128 of them have their turns in some 200 ms.
+pub(super) const STRANGERS_WAIT: Duration = Duration::from_millis(500);
 /// One line about refused or failed connections in this time: peers must not fill the log.
 const QUIET: Duration = Duration::from_secs(5);
 
@@ -81,114 +90,44 @@ impl Default for Deadlines {
     }
 }
 
-/// The open connections of one port.
+/// How much there is of something, and how much of it strangers may have together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    pub(super) all: usize,
+    pub(super) strangers: usize,
+}
+
+/// Of so many questions to STS, those that strangers may ask at once.
+pub(super) const fn strangers_share(sts_in_flight: usize) -> usize {
+    sts_in_flight - sts_in_flight / 4
+}
+
+/// Places that are waited for in turn. Their number follows the configuration.
 #[derive(Debug)]
-pub(super) struct Seats {
-    taken: Arc<AtomicUsize>,
-    port: Port,
-    metrics: Arc<Metrics>,
-}
-
-/// One open connection; its place is free again when this is dropped.
-#[derive(Debug)]
-pub(super) struct Seat {
-    taken: Arc<AtomicUsize>,
-    port: Port,
-    metrics: Arc<Metrics>,
-}
-
-impl Seats {
-    pub(super) fn new(port: Port, metrics: &Arc<Metrics>) -> Self {
-        Self { taken: Arc::default(), port, metrics: Arc::clone(metrics) }
-    }
-
-    /// A place among at most `limit`, or none. There is one taker, so nobody comes between the
-    /// look and the taking.
-    pub(super) fn take(&self, limit: usize) -> Option<Seat> {
-        if self.taken.load(Ordering::Relaxed) >= limit {
-            self.metrics.connection_refused(self.port);
-            return None;
-        }
-        self.taken.fetch_add(1, Ordering::Relaxed);
-        self.metrics.connection_opened(self.port);
-        let metrics = Arc::clone(&self.metrics);
-        Some(Seat { taken: Arc::clone(&self.taken), port: self.port, metrics })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.taken.fetch_sub(1, Ordering::Relaxed);
-        self.metrics.connection_closed(self.port);
-    }
-}
-
-/// The TLS handshakes under way; each takes tens of KiB and a quarter of a millisecond of CPU.
-#[derive(Debug)]
-pub(super) struct Handshakes {
+pub(super) struct Queue {
     permits: Arc<Semaphore>,
-    /// How many permits there are, free and taken.
-    size: usize,
+    /// How many places there are, free and taken.
+    size: Mutex<usize>,
 }
 
-impl Handshakes {
+impl Queue {
     pub(super) fn new(limit: usize) -> Self {
-        let size = limit.max(1);
-        Self { permits: Arc::new(Semaphore::new(size)), size }
+        let size = limit.clamp(1, Semaphore::MAX_PERMITS);
+        Self { permits: Arc::new(Semaphore::new(size)), size: Mutex::new(size) }
     }
 
-    /// Follows the configuration. Fewer take effect as far as permits are free now, and fully
-    /// with the next calls.
-    pub(super) fn follow(&mut self, limit: usize) {
+    /// Follows the configuration. Fewer take effect as far as places are free now, and fully with
+    /// the next calls.
+    pub(super) fn follow(&self, limit: usize) -> &Arc<Semaphore> {
         let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
-        if limit > self.size {
-            self.permits.add_permits(limit - self.size);
-            self.size = limit;
-        } else {
-            self.size -= self.permits.forget_permits(self.size - limit);
+        let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        if limit > *size {
+            self.permits.add_permits(limit - *size);
+            *size = limit;
+        } else if limit < *size {
+            *size -= self.permits.forget_permits(*size - limit);
         }
-    }
-
-    pub(super) fn queue(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.permits)
-    }
-}
-
-/// The bytes of request bodies that are held at the moment.
-#[derive(Clone, Debug)]
-pub(super) struct Bodies(Arc<Semaphore>);
-
-/// One body's share; free again when this is dropped.
-#[derive(Debug)]
-pub(super) struct Share {
-    of: Bodies,
-    held: Option<OwnedSemaphorePermit>,
-}
-
-/// All bodies together take what there is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Full;
-
-impl Bodies {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(BODIES_BYTES)))
-    }
-
-    pub(super) fn share(&self) -> Share {
-        Share { of: self.clone(), held: None }
-    }
-}
-
-impl Share {
-    /// Adds `bytes` to the share.
-    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Full> {
-        let bytes = u32::try_from(bytes).map_err(|_| Full)?;
-        let more = Arc::clone(&self.of.0).try_acquire_many_owned(bytes).map_err(|_| Full)?;
-        match &mut self.held {
-            Some(held) => held.merge(more),
-            None => self.held = Some(more),
-        }
-        Ok(())
+        &self.permits
     }
 }
 
@@ -215,43 +154,21 @@ impl Quiet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::UnixTime;
 
     #[test]
-    fn seats_follow_the_limit_of_the_moment() {
-        let metrics = Arc::new(Metrics::new(UnixTime::from_secs(0), || None));
-        let seats = Seats::new(Port::Tls, &metrics);
-        let (first, second) = (seats.take(2), seats.take(2));
-        assert!(first.is_some() && second.is_some() && seats.take(2).is_none());
-        assert!(seats.take(3).is_some());
-        drop(second);
-        assert!(seats.take(1).is_none() && seats.take(2).is_some());
-    }
-
-    #[test]
-    fn handshakes_follow_the_limit_as_far_as_they_are_free() {
-        let mut handshakes = Handshakes::new(2);
-        let queue = handshakes.queue();
-        let held = Arc::clone(&queue).try_acquire_many_owned(2).unwrap();
-        handshakes.follow(1);
+    fn a_queue_follows_the_limit_as_far_as_its_places_are_free() {
+        let queue = Queue::new(2);
+        let held = Arc::clone(queue.follow(2)).try_acquire_many_owned(2).unwrap();
+        queue.follow(1);
         drop(held);
-        assert_eq!(queue.available_permits(), 2);
-        handshakes.follow(1);
-        assert_eq!(queue.available_permits(), 1);
-        handshakes.follow(16);
-        assert_eq!(queue.available_permits(), 16);
-        handshakes.follow(0);
-        assert_eq!(queue.available_permits(), 1);
+        assert_eq!(queue.permits.available_permits(), 2);
+        assert_eq!(queue.follow(1).available_permits(), 1);
+        assert_eq!(queue.follow(16).available_permits(), 16);
+        assert_eq!(queue.follow(0).available_permits(), 1);
     }
 
     #[test]
-    fn bodies_share_what_there_is() {
-        let bodies = Bodies::new();
-        let (mut one, mut other) = (bodies.share(), bodies.share());
-        assert_eq!(one.grow(BODIES_BYTES - 1), Ok(()));
-        assert_eq!(other.grow(1), Ok(()));
-        assert_eq!(other.grow(1), Err(Full));
-        drop(one);
-        assert_eq!(other.grow(BODIES_BYTES - 1), Ok(()));
+    fn strangers_leave_questions_to_others_where_there_are_enough() {
+        assert_eq!([1, 2, 4, 64].map(strangers_share), [1, 2, 3, 48]);
     }
 }

@@ -1,26 +1,31 @@
 //! Which path answers what, and the reading of a request's body.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use futures_util::{FutureExt, Stream, StreamExt};
 use http::header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, StatusCode};
+use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout};
 use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-use super::limits::{Bodies, Share};
+use super::guests::{Guest, Held};
+use super::limits::{self, Queue, Quiet};
 use super::{Authenticate, Certificate, Deadlines, Health, LimitsNow};
 use crate::face::Face;
 use crate::metrics::{self, Metrics};
-use crate::review::Outcome;
+use crate::review::{self, Outcome, Told, Version};
 
+const PATH: &str = "/authenticate";
+const JSON: &str = "application/json; charset=UTF-8";
+/// What a body in pieces grows by.
+const STEP: usize = 8 * 1024;
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// What the routes need of the server.
@@ -31,7 +36,9 @@ pub(super) struct Routes<A> {
     pub(super) certificate: Arc<Certificate>,
     pub(super) limits: LimitsNow,
     pub(super) deadlines: Deadlines,
-    pub(super) bodies: Bodies,
+    /// Strangers' reviews take turns here.
+    pub(super) strangers: Queue,
+    pub(super) refusals: Mutex<Quiet>,
 }
 
 /// A filter that answers requests; `Error` says whether it may pass on some.
@@ -45,20 +52,19 @@ impl<F, Error> Answers<Error> for F where
 {
 }
 
-/// The webhook's port: reviews, health and metrics. The peer's address is an extension of the
-/// request.
+/// The webhook's port: reviews, health and metrics. The guest is an extension of the request.
 pub(super) fn webhook<A: Authenticate>(
     routes: Arc<Routes<A>>,
 ) -> impl Answers<Infallible> + use<A> {
     let status = status(&routes);
-    let reviews = exact("/authenticate")
+    let reviews = exact(PATH)
         .and(warp::method())
-        .and(warp::ext::get::<SocketAddr>())
+        .and(warp::ext::get::<Arc<Guest>>())
         .and(warp::header::optional::<usize>("content-length"))
         .and(warp::body::stream())
-        .then(move |method, client, length, body| {
+        .then(move |method, guest, length, body| {
             let routes = Arc::clone(&routes);
-            async move { routes.review(method, client, length, body).await }
+            async move { routes.review(method, guest, length, body).await }
         });
     reviews.or(status).unify().or(warp::any().map(not_found)).unify()
 }
@@ -113,87 +119,111 @@ fn exact(path: &'static str) -> impl Filter<Extract = (), Error = Rejection> + C
         .untuple_one()
 }
 
-/// Why there is no whole body.
+/// Why a request is no question that could be answered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum BodyFault {
+enum Refused {
+    Method,
     TooLong,
     Slow,
-    Full,
     Broken,
+    Full,
 }
 
 impl<A: Authenticate> Routes<A> {
     async fn review<B: Buf, E>(
         &self,
         method: Method,
-        client: SocketAddr,
+        guest: Arc<Guest>,
         length: Option<usize>,
         body: impl Stream<Item = Result<B, E>>,
     ) -> Response {
         let started = Instant::now();
         if method != Method::POST {
-            tracing::error!(path = "/authenticate", %client, %method, "unexpected request method");
-            self.metrics.reviewed(Outcome::MalformedRequest, started.elapsed());
-            return plain(StatusCode::METHOD_NOT_ALLOWED, "expected POST\n");
+            return self.refuse(Refused::Method, &guest, started);
         }
-        let limit = (self.limits)().body;
-        let whole = read(body, length, limit, self.bodies.share());
+        let whole = read(body, length, (self.limits)().body, guest.body());
         let (body, _held) = match timeout(self.deadlines.body, whole).await {
             Ok(Ok(whole)) => whole,
-            Ok(Err(fault)) => return self.refuse(fault, limit, client, started),
-            Err(_) => return self.refuse(BodyFault::Slow, limit, client, started),
+            Ok(Err(refused)) => return self.refuse(refused, &guest, started),
+            Err(_) => return self.refuse(Refused::Slow, &guest, started),
         };
+        let _waiting = guest.wait();
+        let _turn = match self.turn(&guest).await {
+            Ok(turn) => turn,
+            Err(refused) => return self.refuse(refused, &guest, started),
+        };
+        let client = guest.client();
         let answer = AssertUnwindSafe(async { self.authenticate.review(body, client).await });
         match timeout(self.deadlines.review, answer.catch_unwind()).await {
-            Ok(Ok(response)) => response.map(Into::into),
+            Ok(Ok(response)) => {
+                if !guest.is_known() && review::grants(response.body()) {
+                    guest.recognize();
+                }
+                response.map(Into::into)
+            }
             Ok(Err(_)) => {
-                tracing::error!(path = "/authenticate", %client, "a review panicked");
+                tracing::error!(path = PATH, %client, "a review panicked");
+                self.metrics.reviewed(Outcome::StsError, started.elapsed());
                 plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n")
             }
             Err(_) => {
-                tracing::error!(path = "/authenticate", %client, "a review took too long");
+                tracing::error!(path = PATH, %client, "a review took too long");
                 self.metrics.reviewed(Outcome::StsError, started.elapsed());
                 plain(StatusCode::GATEWAY_TIMEOUT, "no decision in time\n")
             }
         }
     }
 
-    fn refuse(
-        &self,
-        fault: BodyFault,
-        limit: usize,
-        client: SocketAddr,
-        started: Instant,
-    ) -> Response {
-        let (status, text, result) = match fault {
-            BodyFault::TooLong => (
+    /// A stranger's turn; who is known needs none.
+    async fn turn(&self, guest: &Guest) -> Result<Option<SemaphorePermit<'_>>, Refused> {
+        if guest.is_known() {
+            return Ok(None);
+        }
+        let share = limits::strangers_share((self.limits)().sts_in_flight);
+        let turn = self.strangers.follow(share).acquire();
+        match timeout(limits::STRANGERS_WAIT, turn).await {
+            Ok(Ok(turn)) => Ok(Some(turn)),
+            Ok(Err(_)) | Err(_) => Err(Refused::Full),
+        }
+    }
+
+    fn refuse(&self, refused: Refused, guest: &Guest, started: Instant) -> Response {
+        let (status, text, result) = match refused {
+            Refused::Method => {
+                (StatusCode::METHOD_NOT_ALLOWED, "expected POST\n", Outcome::MalformedRequest)
+            }
+            Refused::TooLong => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "expected a smaller request body\n",
                 Outcome::MalformedRequest,
             ),
-            BodyFault::Slow => (
+            Refused::Slow => (
                 StatusCode::REQUEST_TIMEOUT,
                 "expected the request body in time\n",
                 Outcome::MalformedRequest,
             ),
-            BodyFault::Broken => {
+            Refused::Broken => {
                 (StatusCode::BAD_REQUEST, "expected a request body\n", Outcome::MalformedRequest)
             }
-            BodyFault::Full => (
+            Refused::Full => (
                 StatusCode::TOO_MANY_REQUESTS,
-                "too many requests under way\n",
+                "too many requests under way",
                 Outcome::StsThrottling,
             ),
         };
-        tracing::warn!(
-            path = "/authenticate",
-            %client,
-            status = status.as_u16(),
-            limit,
-            "could not read the request body"
-        );
+        let told = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).tell();
+        if let Some(more) = told {
+            let (client, status) = (guest.client(), status.as_u16());
+            let refused = text.trim_end();
+            tracing::warn!(path = PATH, %client, status, refused, more, "refused a request");
+        }
         self.metrics.reviewed(result, started.elapsed());
-        plain(status, text)
+        match refused {
+            Refused::Full => full(text),
+            Refused::Method | Refused::TooLong | Refused::Slow | Refused::Broken => {
+                plain(status, text)
+            }
+        }
     }
 }
 
@@ -202,37 +232,49 @@ async fn read<B: Buf, E>(
     body: impl Stream<Item = Result<B, E>>,
     length: Option<usize>,
     limit: usize,
-    mut share: Share,
-) -> Result<(Bytes, Share), BodyFault> {
+    mut held: Held,
+) -> Result<(Bytes, Held), Refused> {
     if length.is_some_and(|length| length > limit) {
-        return Err(BodyFault::TooLong);
+        return Err(Refused::TooLong);
     }
     let mut body = pin!(body);
     let mut first = Bytes::new();
-    let mut more = BytesMut::new();
+    let mut more = Vec::new();
     while let Some(piece) = body.next().await {
-        let mut piece = piece.map_err(|_| BodyFault::Broken)?;
+        let mut piece = piece.map_err(|_| Refused::Broken)?;
         let bytes = piece.remaining();
         if first.len() + more.len() + bytes > limit {
-            return Err(BodyFault::TooLong);
+            return Err(Refused::TooLong);
         }
-        share.grow(bytes).map_err(|_| BodyFault::Full)?;
+        held.grow(bytes).map_err(|_| Refused::Full)?;
         let piece = piece.copy_to_bytes(bytes);
         // Most bodies come in one piece, which is not copied.
         if first.is_empty() && more.is_empty() {
             first = piece;
         } else {
-            if more.is_empty() {
-                more.extend_from_slice(&std::mem::take(&mut first));
+            let all = first.len() + more.len() + bytes;
+            if more.capacity() < all {
+                // In steps: what grows by doubling takes up to twice of what was counted.
+                more.reserve_exact(all.next_multiple_of(STEP) - more.len());
             }
+            more.extend_from_slice(&std::mem::take(&mut first));
             more.extend_from_slice(&piece);
         }
     }
-    Ok((if more.is_empty() { first } else { more.freeze() }, share))
+    Ok((if more.is_empty() { first } else { more.into() }, held))
 }
 
 fn not_found() -> Response {
     plain(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+/// No decision, in the form that shows in the API server's log.
+fn full(message: &'static str) -> Response {
+    let told = Told::TooMany(message);
+    let mut response = Response::new(review::refusal(told, Version::V1).into());
+    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    response
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response {

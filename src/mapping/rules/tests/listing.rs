@@ -4,10 +4,12 @@ use super::*;
 fn rules_are_listed_in_the_files_order_as_they_were_written() {
     let role = format!("{ROLE}Org/Admin");
     let pattern = format!("{USER}Dev-*");
-    let mut input = input(&[&role, "sso:View"], &[&pattern]);
-    input.users[0].groups = vec!["a".parse().unwrap(), "{{AccountID}}".parse().unwrap()];
+    let groups = vec!["a".parse().unwrap(), "{{AccountID}}".parse().unwrap()];
+    let user = Mapping { groups, ..mapping(who(&pattern), "u0") };
+    let input =
+        RulesInput { users: [user].into_iter().collect(), ..input(&[&role, "sso:View"], &[]) };
     let account = "123456789012".parse().unwrap();
-    let rules = Rules::new(RulesInput { accounts: vec![account], ..input.clone() });
+    let rules = Rules::new(RulesInput { accounts: vec![account], ..input });
     let listed = |kind| -> Vec<(String, String, String)> {
         rules.listed(kind).map(|(who, name, groups)| (who, name.to_owned(), groups)).collect()
     };

@@ -1,0 +1,97 @@
+//! A connection's requests, each counted from its head until its answer has been sent.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response, StatusCode};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::service::{Service, service_fn};
+
+use super::fair;
+use super::guests::{Asking, Guest, Held};
+
+/// `service` with the guest on each request. Where there is no room the answer is 429.
+pub(super) fn counted<S, B>(
+    service: S,
+    guest: Arc<Guest>,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<Sending<B>>,
+    Error = Infallible,
+    Future = Answering<S::Future>,
+>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    B: Body + Unpin,
+{
+    service_fn(move |mut request: Request<Incoming>| {
+        let Ok(held) = guest.request() else { return Answering(None) };
+        request.extensions_mut().insert(Arc::clone(&guest));
+        let (asking, answer) = (guest.ask(), Box::pin(service.call(request)));
+        let asked = Asked { _asking: asking, held, in_turn: false, answer };
+        Answering(Some(asked))
+    })
+}
+
+/// An answer being made; none where there was no room for the request. A named type, so that it is
+/// `Send` where the answer is.
+pub(super) struct Answering<F>(Option<Asked<F>>);
+
+struct Asked<F> {
+    _asking: Asking,
+    held: Held,
+    in_turn: bool,
+    answer: Pin<Box<F>>,
+}
+
+impl<F, B> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<B>, Infallible>>,
+{
+    type Output = Result<Response<Sending<B>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(asked) = &mut self.0 else {
+            // No body, which a peer that opens no window could refuse to take.
+            let mut response = Response::new(Sending(None));
+            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            return Poll::Ready(Ok(response));
+        };
+        // Over HTTP/1 a connection's requests are all of one task.
+        if !asked.in_turn {
+            ready!(fair::poll_share(cx));
+            asked.in_turn = true;
+        }
+        let Ok(answer) = ready!(asked.answer.as_mut().poll(cx));
+        let held = self.0.take().map(|asked| asked.held);
+        Poll::Ready(Ok(answer.map(|body| Sending(Some((body, held))))))
+    }
+}
+
+/// A body being sent, which takes the place of its request until it is dropped.
+pub(super) struct Sending<B>(Option<(B, Option<Held>)>);
+
+impl<B: Body + Unpin> Body for Sending<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        match &mut self.0 {
+            Some((body, _)) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|(body, _)| body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |(body, _)| body.size_hint())
+    }
+}

@@ -1,0 +1,235 @@
+//! One connection: what it does, what it holds, and whether it may stay.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::super::limits::{self, Bound};
+use super::{Full, Good, Goods, House, Want};
+
+/// One connection, as those who serve it see it.
+#[derive(Debug)]
+pub(in super::super) struct Guest {
+    client: SocketAddr,
+    house: Arc<House>,
+    greeted: AtomicBool,
+    spoken: AtomicBool,
+    known: AtomicBool,
+    dismissed: AtomicBool,
+    leave: Notify,
+    /// Requests whose answer is not ready.
+    asking: AtomicUsize,
+    /// Of these, reviews whose body is here: the next word is ours.
+    waiting: AtomicUsize,
+    goods: Goods,
+    /// To requests of all kinds.
+    answers: AtomicUsize,
+    /// Bytes since a request began.
+    said: AtomicUsize,
+    /// When it last brought something to an end: its arrival, the handshake, an answer.
+    rested: Mutex<Instant>,
+}
+
+impl Guest {
+    pub(super) fn new(house: &Arc<House>, client: SocketAddr) -> Self {
+        Self {
+            client,
+            house: Arc::clone(house),
+            greeted: AtomicBool::new(false),
+            spoken: AtomicBool::new(false),
+            known: AtomicBool::new(false),
+            dismissed: AtomicBool::new(false),
+            leave: Notify::new(),
+            asking: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            goods: Goods::default(),
+            answers: AtomicUsize::new(0),
+            said: AtomicUsize::new(0),
+            rested: Mutex::new(Instant::now()),
+        }
+    }
+
+    pub(in super::super) fn client(&self) -> SocketAddr {
+        self.client
+    }
+
+    /// The handshake is done.
+    pub(in super::super) fn greet(&self) {
+        self.greeted.store(true, Ordering::Relaxed);
+        self.rest();
+    }
+
+    /// One of its reviews was granted.
+    pub(in super::super) fn recognize(&self) {
+        self.known.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it had many answers; of a stranger, whether it asks in vain.
+    pub(super) fn is_persistent(&self) -> bool {
+        self.answers.load(Ordering::Relaxed) >= limits::PERSISTENT
+    }
+
+    pub(in super::super) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    /// Resolves, once, when the connection has to leave.
+    pub(in super::super) async fn has_to_leave(&self) {
+        self.leave.notified().await;
+    }
+
+    /// Until when it may stay without another word; `None` if it never spoke.
+    pub(in super::super) fn stays_until(&self, idle: Duration) -> Option<Instant> {
+        if !self.spoken.load(Ordering::Relaxed) {
+            None
+        } else if self.is_asking() {
+            Some(Instant::now() + idle)
+        } else {
+            Some(self.rested() + idle)
+        }
+    }
+
+    /// A request begins.
+    pub(in super::super) fn ask(self: &Arc<Self>) -> Asking {
+        self.spoken.store(true, Ordering::Relaxed);
+        self.said.store(0, Ordering::Relaxed);
+        self.asking.fetch_add(1, Ordering::Relaxed);
+        Asking(Arc::clone(self))
+    }
+
+    /// More bytes came: how many, since a request began.
+    pub(in super::super) fn said(&self, bytes: usize) -> usize {
+        self.said.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes)
+    }
+
+    /// A whole question is here.
+    pub(in super::super) fn wait(self: &Arc<Self>) -> Waiting {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(Arc::clone(self))
+    }
+
+    /// Room for one request, from its head until its answer is sent.
+    pub(in super::super) fn request(self: &Arc<Self>) -> Result<Held, Full> {
+        let mut held = Held { guest: Arc::clone(self), good: Good::Requests, amount: 0 };
+        held.grow(1).map(|()| held)
+    }
+
+    /// Room for a body, of which there is nothing yet.
+    pub(in super::super) fn body(self: &Arc<Self>) -> Held {
+        Held { guest: Arc::clone(self), good: Good::Bytes, amount: 0 }
+    }
+
+    pub(super) fn house(&self) -> &House {
+        &self.house
+    }
+
+    pub(super) fn goods(&self) -> &Goods {
+        &self.goods
+    }
+
+    pub(super) fn has_greeted(&self) -> bool {
+        self.greeted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_asking(&self) -> bool {
+        self.asking.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn waits_for_us(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn rested(&self) -> Instant {
+        *self.rested.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rest(&self) {
+        *self.rested.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    pub(super) fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn dismiss(&self) {
+        self.dismissed.store(true, Ordering::Relaxed);
+        self.leave.notify_one();
+    }
+
+    /// Whether a house that holds `total` is within its bounds, if need be without somebody.
+    fn fits(&self, good: Good, total: usize) -> bool {
+        let Bound { all, strangers } = match good {
+            Good::Requests => limits::REQUESTS,
+            Good::Bytes => limits::BODIES,
+        };
+        if self.is_dismissed() {
+            return false;
+        }
+        // In quiet times nobody needs to be counted.
+        if total <= strangers {
+            return true;
+        }
+        let mut list = self.house.list();
+        loop {
+            let (held, by_strangers) = list.held(good);
+            if held <= all && (self.is_known() || by_strangers <= strangers) {
+                // Those who were dismissed may not have let go yet of what they held.
+                return self.is_known() || total.saturating_sub(held) <= strangers;
+            }
+            if self.house.dismiss(&mut list, Want::More(good)).is_err() || self.is_dismissed() {
+                return false;
+            }
+        }
+    }
+}
+
+/// A request whose answer is being made.
+#[derive(Debug)]
+pub(in super::super) struct Asking(Arc<Guest>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.rest();
+        self.0.answers.fetch_add(1, Ordering::Relaxed);
+        self.0.asking.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A review under way.
+#[derive(Debug)]
+pub(in super::super) struct Waiting(Arc<Guest>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Some of what is scarce; free again when this is dropped.
+#[derive(Debug)]
+pub(in super::super) struct Held {
+    guest: Arc<Guest>,
+    good: Good,
+    amount: usize,
+}
+
+impl Held {
+    /// Takes `more` of it, for which the stranger who holds most may have to leave.
+    pub(in super::super) fn grow(&mut self, more: usize) -> Result<(), Full> {
+        self.amount += more;
+        self.guest.goods.take(self.good, more);
+        let total = self.guest.house.goods.take(self.good, more);
+        if self.guest.fits(self.good, total) { Ok(()) } else { Err(Full) }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.guest.goods.give_back(self.good, self.amount);
+        self.guest.house.goods.give_back(self.good, self.amount);
+    }
+}

@@ -1,0 +1,123 @@
+use std::net::Ipv4Addr;
+
+use super::super::limits::{BODIES, PERSISTENT, REQUESTS};
+use super::*;
+use crate::clock::UnixTime;
+
+const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4321);
+
+fn guests() -> Guests {
+    Guests::new(Port::Tls, &Arc::new(Metrics::new(UnixTime::from_secs(0), || None)))
+}
+
+fn sit(guests: &Guests) -> Seat {
+    guests.seat(CLIENT, usize::MAX).unwrap()
+}
+
+fn gone(seats: &[&Seat]) -> Vec<bool> {
+    seats.iter().map(|seat| seat.guest.is_dismissed()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn seats_follow_the_limit_of_the_moment() {
+    let guests = guests();
+    let (first, second) = (sit(&guests), sit(&guests));
+    let _busy = [first.guest.wait(), second.guest.wait()];
+    let _asking = [first.guest.ask(), second.guest.ask()];
+    assert_eq!(guests.seat(CLIENT, 2).err(), Some(Full));
+    let third = guests.seat(CLIENT, 3).unwrap();
+    // Two have to go; one can.
+    assert_eq!(guests.seat(CLIENT, 2).err(), Some(Full));
+    assert_eq!(gone(&[&first, &second, &third]), [false, false, true]);
+    drop(first);
+    assert!(guests.seat(CLIENT, 2).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_not_greeted_goes_first_then_who_is_at_rest_for_longest_then_who_is_known() {
+    let guests = guests();
+    let mut seats = Vec::new();
+    for _ in 0..6 {
+        seats.push(sit(&guests));
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    }
+    for at in [0, 1, 2, 3, 5] {
+        seats[at].guest.greet();
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    }
+    seats[0].guest.recognize();
+    // An answer is something that was brought to an end.
+    drop(seats[1].guest.ask());
+    let _waiting = (seats[2].guest.ask(), seats[2].guest.wait());
+    let mut order = Vec::new();
+    while guests.make_room() {
+        let leaves = |at: &usize| seats[*at].guest.is_dismissed() && !order.contains(at);
+        let next = (0..seats.len()).find(leaves).unwrap();
+        order.push(next);
+    }
+    assert_eq!(order, [4, 3, 5, 1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_keeps_asking_in_vain_goes_before_those_who_just_came() {
+    let guests = guests();
+    let (asking, new) = (sit(&guests), sit(&guests));
+    for seat in [&asking, &new] {
+        seat.guest.greet();
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    }
+    (1..PERSISTENT).for_each(|_| drop(asking.guest.ask()));
+    let _waiting = (asking.guest.ask(), asking.guest.wait());
+    assert!(guests.seat(CLIENT, 2).is_ok());
+    assert_eq!(gone(&[&asking, &new]), [false, true]);
+    let new = sit(&guests);
+    new.guest.greet();
+    drop(asking.guest.ask());
+    assert!(guests.seat(CLIENT, 2).is_ok());
+    assert_eq!(gone(&[&asking, &new]), [true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stranger_who_holds_most_gives_way_to_a_request() {
+    let guests = guests();
+    let (hoarder, modest, known) = (sit(&guests), sit(&guests), sit(&guests));
+    known.guest.recognize();
+    let some = |seat: &Seat, n| (0..n).map(|_| seat.guest.request().unwrap()).collect::<Vec<_>>();
+    let _kept = some(&known, REQUESTS.all - REQUESTS.strangers);
+    let mut held = some(&hoarder, REQUESTS.strangers - 1);
+    held.extend(some(&modest, 1));
+    assert_eq!(gone(&[&hoarder, &modest, &known]), [false, false, false]);
+    assert!(modest.guest.request().is_ok());
+    assert_eq!(gone(&[&hoarder, &modest, &known]), [true, false, false]);
+    assert_eq!(hoarder.guest.request().err(), Some(Full));
+    // What is given back is counted once.
+    drop(held);
+    assert!(guests.0.goods.held(Good::Requests) == REQUESTS.all - REQUESTS.strangers);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_too_much_alone_is_the_one_to_leave() {
+    let guests = guests();
+    let (hoarder, modest) = (sit(&guests), sit(&guests));
+    let mut large = hoarder.guest.body();
+    let mut small = modest.guest.body();
+    assert_eq!(small.grow(1), Ok(()));
+    assert_eq!(large.grow(BODIES.strangers - 1), Ok(()));
+    assert_eq!(large.grow(1), Err(Full));
+    assert_eq!(gone(&[&hoarder, &modest]), [true, false]);
+    assert_eq!(small.grow(1), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_are_known_have_bounds_too() {
+    let guests = guests();
+    let (known, stranger) = (sit(&guests), sit(&guests));
+    known.guest.recognize();
+    let (mut ours, mut theirs) = (known.guest.body(), stranger.guest.body());
+    assert_eq!(theirs.grow(BODIES.strangers), Ok(()));
+    assert_eq!(ours.grow(BODIES.all - BODIES.strangers), Ok(()));
+    assert_eq!(ours.grow(BODIES.strangers), Ok(()));
+    assert_eq!(gone(&[&known, &stranger]), [false, true]);
+    assert_eq!(ours.grow(1), Err(Full));
+    assert_eq!(gone(&[&known, &stranger]), [false, true]);
+}
