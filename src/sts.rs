@@ -24,6 +24,7 @@ use hyper_util::client;
 use hyper_util::client::legacy::Builder;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
+use tokio::task::yield_now;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
@@ -122,6 +123,9 @@ impl HttpsSts {
             }
             body.extend_from_slice(&piece);
         }
+        // The connection's own task runs now, and hands the connection back: whoever asks next finds
+        // it instead of opening another one.
+        yield_now().await;
         let status = head.status.as_u16();
         if status == 200 {
             self.regulars.welcome(host);

@@ -199,7 +199,8 @@ where
 {
     let deadlines = watch.deadlines;
     let shaken = tokio::select! {
-        shaken = handshake(stream, &greetings, deadlines) => shaken,
+        // Boxed: a connection's task keeps the size of its largest moment for as long as it lives.
+        shaken = Box::pin(handshake(stream, &greetings, deadlines)) => shaken,
         () = watch.seat.guest().has_to_leave() => return,
         () = async { watch.draining.begun().await; sleep(deadlines.unspoken).await } => return,
     };
@@ -265,7 +266,7 @@ where
         .max_buf_size(limits::H1_BUFFER_BYTES)
         .max_headers(limits::HEADER_COUNT);
     let service = counted(service, Arc::clone(watch.seat.guest()));
-    let connection = http.serve_connection(TokioIo::new(io), service);
+    let connection = Box::pin(http.serve_connection(TokioIo::new(io), service));
     attend(connection, |connection| connection.graceful_shutdown(), watch).await;
 }
 
@@ -287,18 +288,17 @@ where
         .keep_alive_interval(limits::H2_PING_EVERY)
         .keep_alive_timeout(limits::H2_PING_WAIT);
     let service = counted(service, Arc::clone(watch.seat.guest()));
-    let connection = http.serve_connection(TokioIo::new(io), service);
+    let connection = Box::pin(http.serve_connection(TokioIo::new(io), service));
     attend(connection, |connection| connection.graceful_shutdown(), watch).await;
 }
 
 /// Runs a connection to its end, or to the end of our patience with it.
-async fn attend<C>(connection: C, wind_down: impl Fn(Pin<&mut C>), mut watch: Watch)
+async fn attend<C>(mut connection: Pin<Box<C>>, wind_down: impl Fn(Pin<&mut C>), mut watch: Watch)
 where
     C: Future<Output = hyper::Result<()>>,
 {
     let deadlines = watch.deadlines;
     let guest = watch.seat.guest();
-    let mut connection = pin!(connection);
     let mut timer = pin!(sleep_until(Instant::now() + deadlines.first_request));
     let mut leaving = false;
     loop {
@@ -324,7 +324,7 @@ where
                     timer.as_mut().reset(Instant::now() + deadlines.drain);
                 }
             },
-            ended = connection.as_mut() => {
+            ended = &mut connection => {
                 if let Err(error) = ended {
                     tracing::debug!(client = %guest.client(), %error, "connection failed");
                 }
