@@ -37,7 +37,8 @@ use crate::trust::{self, TrustFault};
 #[derive(Debug)]
 pub struct HttpsSts {
     config: Config,
-    regular: OnceLock<Client>,
+    steady: OnceLock<Client>,
+    burst: OnceLock<Client>,
     passing: OnceLock<Client>,
     regulars: Regulars,
     tls: ClientConfig,
@@ -68,7 +69,8 @@ impl HttpsSts {
         let limit = AtomicUsize::new(config.limit);
         Ok(Self {
             config,
-            regular: OnceLock::new(),
+            steady: OnceLock::new(),
+            burst: OnceLock::new(),
             passing: OnceLock::new(),
             regulars: Regulars::default(),
             tls,
@@ -82,25 +84,31 @@ impl HttpsSts {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    fn client(&self, host: &str) -> &Client {
+    /// The client for the exchange that is the `nth`, from 0, of those under way.
+    fn client(&self, host: &str, nth: usize) -> &Client {
         let regular = self.config.connect_to.contains_key(host) || self.regulars.know(host);
-        let (slot, idle) = match regular {
-            true => (&self.regular, IDLE_CONNECTIONS),
-            false => (&self.passing, PASSING_CONNECTIONS),
+        let (slot, kept, idle) = match regular {
+            true if nth < STEADY => (&self.steady, STEADY, STEADY_IDLE),
+            true => (&self.burst, BURST, BURST_IDLE),
+            false => (&self.passing, PASSING, STEADY_IDLE),
         };
         slot.get_or_init(|| {
             let limit = CONNECT.min(self.config.timeout);
             Builder::new(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
-                .pool_max_idle_per_host(idle)
-                .pool_idle_timeout(IDLE)
+                .pool_max_idle_per_host(kept)
+                .pool_idle_timeout(idle)
                 // STS speaks HTTP/1.1 alone; and an answer in HTTP/2 has more ways to be endless.
-                .http1_max_buf_size(HEAD)
+                .http1_read_buf_exact_size(HEAD)
                 .build(Dial::new(&self.tls, &self.config.connect_to, limit))
         })
     }
 
-    async fn exchange(&self, request: &StsRequest<'_>) -> Result<Reply, StsUnavailable> {
+    async fn exchange(
+        &self,
+        request: &StsRequest<'_>,
+        nth: usize,
+    ) -> Result<Reply, StsUnavailable> {
         let host = request.host.as_str();
         let cluster_id = HeaderValue::from_str(request.cluster_id.as_str());
         let request = Request::get(format!("https://{host}{}", request.target.expose()))
@@ -109,7 +117,8 @@ impl HttpsSts {
             .header("x-k8s-aws-id", cluster_id.map_err(|_| StsUnavailable::Connect)?)
             .body(Empty::new())
             .map_err(|_| StsUnavailable::Connect)?;
-        let response = self.client(host).request(request).await.map_err(|error| fault(&error))?;
+        let response =
+            self.client(host, nth).request(request).await.map_err(|error| fault(&error))?;
         let (head, mut rest) = response.into_parts();
         if !is_framed_once(&head.headers) {
             return Err(StsUnavailable::Broken);
@@ -136,8 +145,8 @@ impl HttpsSts {
 
 impl Sts for HttpsSts {
     async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsFault> {
-        let _place = Place::take(&self.under_way, self.limit.load(Ordering::Relaxed))?;
-        let exchange = timeout(self.config.timeout, self.exchange(request));
+        let place = Place::take(&self.under_way, self.limit.load(Ordering::Relaxed))?;
+        let exchange = timeout(self.config.timeout, self.exchange(request, place.nth));
         Ok(exchange.await.map_err(|_| StsUnavailable::Timeout)??)
     }
 }
@@ -168,22 +177,21 @@ impl Regulars {
 }
 
 /// One of the exchanges under way; given back when dropped, also when the exchange is cancelled.
-struct Place<'a>(&'a AtomicUsize);
+struct Place<'a> {
+    under_way: &'a AtomicUsize,
+    nth: usize,
+}
 
 impl<'a> Place<'a> {
     fn take(under_way: &'a AtomicUsize, limit: usize) -> Result<Self, StsFault> {
-        let place = Self(under_way);
-        if under_way.fetch_add(1, Ordering::Relaxed) < limit {
-            Ok(place)
-        } else {
-            Err(StsFault::Busy)
-        }
+        let place = Self { under_way, nth: under_way.fetch_add(1, Ordering::Relaxed) };
+        if place.nth < limit { Ok(place) } else { Err(StsFault::Busy) }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -231,20 +239,25 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     values.next().filter(|_| values.next().is_none())?.to_str().ok()
 }
 
-/// STS's heads have some 250 bytes.
-const HEAD: usize = 16 * 1024;
+/// STS's heads have less than 1 KiB. Every kept connection has so much to read into.
+const HEAD: usize = 4 * 1024;
 /// A `GetCallerIdentity` answer has about 500 bytes.
 const BODY: usize = 64 * 1024;
 /// Leaves a second of the default 4 s for the answer.
 const CONNECT: Duration = Duration::from_secs(3);
-/// As many as may be under way by default: fewer, and each burst opens connections anew.
-const IDLE_CONNECTIONS: usize = 64;
-/// To a host that is none of the first few.
-const PASSING_CONNECTIONS: usize = 1;
+/// Connections that are kept for whoever comes next, a few seconds or logins later.
+const STEADY: usize = 8;
+/// Connections that are kept, beyond those, as long as a burst goes on: as many as may be under way
+/// by default. Each takes some 40 KiB.
+const BURST: usize = 64;
+const BURST_IDLE: Duration = Duration::from_millis(500);
+/// Connections to a host that is none of the first few. Tokens choose among more than a hundred
+/// hosts, and anybody may send tokens: idle connections to all of them would be hundreds of MiB.
+const PASSING: usize = 1;
 /// A region, the one that users' laptops are set to, and either's dual-stack host.
 const REGULAR_HOSTS: usize = 4;
 /// Below the idle limits of load balancers, so that a connection is not used as it is being closed.
-const IDLE: Duration = Duration::from_secs(50);
+const STEADY_IDLE: Duration = Duration::from_secs(50);
 
 #[cfg(test)]
 mod tests;
