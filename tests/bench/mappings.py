@@ -1,6 +1,6 @@
 """Time and memory of a server with many mappings: at its start, at rest, and while it takes up a changed file.
 
-    scripts/bench_mappings.py BINARY [FORMAT [NUMBER...]]
+    tests/bench/mappings.py BINARY [FORMAT [NUMBER...]]
 
 Half of the mappings are roles, half users; each has a name of its own, every user a user name of its own. Peaks are of
 the whole process (VmHWM); what it holds for itself, without the pages of the program file, which the kernel can drop, is
@@ -18,7 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-NUMBERS = (3, 1_000, 10_000, 100_000)
+from rig import forget
+
+NUMBERS = (10, 1_000, 100_000)
 LIMIT_MIB = 20
 # How near the search comes.
 STEP = 1_000
@@ -124,7 +126,8 @@ class Run:
         return False
 
 
-def measured(binary: str, form: str, count: int) -> str:
+def measured(binary: str, form: str, count: int) -> tuple[float, float]:
+    """Prints a line; seconds to the start, and from a change to its effect."""
     with tempfile.TemporaryDirectory() as directory:
         run = Run(binary, form, count, Path(directory))
         try:
@@ -137,11 +140,12 @@ def measured(binary: str, form: str, count: int) -> str:
             figures += [seconds, run.status("VmHWM"), run.status("RssAnon")]
         finally:
             run.stop()
-    return f"{form:5} {count:8}" + "".join(f" {figure:10.2f}" for figure in figures)
+    print(f"{form:5} {count:8}" + "".join(f" {figure:10.2f}" for figure in figures), flush=True)
+    return run.seconds, seconds
 
 
 def fits(binary: str, form: str, count: int, cgroup: Path) -> bool:
-    forget(binary)
+    forget(Path(binary))
     with tempfile.TemporaryDirectory() as directory:
         run = Run(binary, form, count, Path(directory), cgroup)
         try:
@@ -150,16 +154,6 @@ def fits(binary: str, form: str, count: int, cgroup: Path) -> bool:
             return run.alive and run.reload(count + 1) is not None
         finally:
             run.stop()
-
-
-def forget(file: str) -> None:
-    """Has the kernel drop the file's pages, so that they count where they are read next."""
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(descriptor)
 
 
 def search(binary: str, form: str) -> None:
@@ -183,16 +177,21 @@ def search(binary: str, form: str) -> None:
     print("no memory cgroup can be made here: the number that fits is not measured")
 
 
-def main() -> None:
-    binary, form, *numbers = sys.argv[1:] if len(sys.argv) > 2 else [sys.argv[1], "yaml"]
+def measure(binary: Path, form: str = "yaml", numbers: tuple[int, ...] = NUMBERS) -> tuple[float, float]:
+    """Prints a table and the number that fits; the last number's seconds to the start and to a change's effect."""
     # A copy that nobody else runs, so that its pages can be dropped.
     with tempfile.TemporaryDirectory() as directory:
-        copy = shutil.copy2(os.path.abspath(binary), directory)
+        copy = shutil.copy2(binary, directory)
         names = ("file MiB", "start s", "peak MiB", "rest MiB", "rest anon", "reload s", "peak MiB", "anon MiB")
         print(f"{'':5} {'mappings':>8}" + "".join(f" {name:>10}" for name in names), flush=True)
-        for number in map(int, numbers or NUMBERS):
-            print(measured(copy, form, number), flush=True)
+        times = [measured(copy, form, number) for number in numbers]
         search(copy, form)
+    return times[-1]
+
+
+def main() -> None:
+    binary, form, *numbers = sys.argv[1:] if len(sys.argv) > 2 else [sys.argv[1], "yaml"]
+    measure(Path(binary), form, tuple(map(int, numbers)) or NUMBERS)
 
 
 if __name__ == "__main__":
