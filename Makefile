@@ -31,7 +31,7 @@ lint: ## format, clippy, docs, licences and bans, shell scripts
 mutants: ## the core with one small change at a time: each must fail a test (half an hour; not part of `test`)
 	@scripts/mutants
 
-bench: ## process start and `token`, beside `aws eks get-token` in the same run
+bench: ## what `token` and the server cost, beside their budgets, in one run
 	@scripts/bench
 
 instructions: ## how many instructions a review and `token` take, beside the committed counts
