@@ -4,12 +4,15 @@
 //! COUNT of them through the review as far as STEP. `scripts/instructions` counts the instructions
 //! of two such runs; in their difference the preparation, the start and the end cancel out.
 //!
+//! `iamgate-reviews lookup RULES` times the look-up alone.
+//!
 //! No network and no runtime: the answers of STS lie ready. No clock and no random numbers: two
 //! runs do the same.
 
 use std::collections::VecDeque;
 use std::error::Error;
 use std::hint::black_box;
+use std::io::Write;
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -28,8 +31,15 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, rules] = &arguments[..]
+        && word == "lookup"
+    {
+        return look_up(rules.parse()?);
+    }
     let [step, count, of] = &arguments[..] else {
-        return Err("usage: iamgate-reviews read|admit|prove|map|answer COUNT OF".into());
+        return Err(
+            "usage: iamgate-reviews read|admit|prove|map|answer COUNT OF, or lookup RULES".into()
+        );
     };
     let step = Step::named(step).ok_or("no such step")?;
     let (count, of) = (count.parse::<usize>()?, of.parse::<usize>()?);
@@ -38,7 +48,7 @@ fn main() -> Outcome<()> {
     }
 
     let questions = (0..of).map(question).collect::<Outcome<Vec<_>>>()?;
-    let reviewer = Reviewer::new(of)?;
+    let reviewer = Reviewer::new(of, RULES)?;
     let mut last = None;
     for body in questions.iter().take(count) {
         last = reviewer.review(body, step)?;
@@ -84,15 +94,16 @@ struct Reviewer {
 }
 
 impl Reviewer {
-    fn new(replies: usize) -> Outcome<Self> {
+    fn new(replies: usize, rules: usize) -> Outcome<Self> {
         let accept = Acceptance {
             cluster_ids: vec![cluster_id()?],
             hosts: HostPolicy::new(Partition::Aws),
             max_age: Age::default(),
         };
-        let roles = (0..RULES).map(mapping).collect::<Outcome<_>>()?;
+        let ready = Ready::new(replies, rules);
+        let roles = (0..rules).map(mapping).collect::<Outcome<_>>()?;
         let rules = Rules::new(RulesInput { roles, sso: true, ..RulesInput::default() });
-        Ok(Self { verifier: Verifier::new(Ready::new(replies), NOW), accept, rules })
+        Ok(Self { verifier: Verifier::new(ready, NOW), accept, rules })
     }
 
     /// The same calls in the same order as the server's, logs and metrics aside.
@@ -127,6 +138,27 @@ impl Reviewer {
     }
 }
 
+/// Prints the nanoseconds that finding and rendering one caller's user takes among so many rules.
+fn look_up(rules: usize) -> Outcome<()> {
+    let reviewer = Reviewer::new(CALLERS, rules)?;
+    let callers = (0..CALLERS).map(|number| {
+        let question = question(number)?;
+        let question = Question::read(&question)?;
+        let fresh = reviewer.verifier.admit(question.token(), &reviewer.accept)?;
+        Ok(at_once(reviewer.verifier.prove(&fresh, &reviewer.accept))??)
+    });
+    let callers = callers.collect::<Outcome<Vec<_>>>()?;
+    let began = std::time::Instant::now();
+    for _ in 0..TURNS {
+        for caller in &callers {
+            let identity = caller.identity();
+            black_box(reviewer.rules.find(identity)?.render(identity, None)?);
+        }
+    }
+    let each = began.elapsed().as_nanos() / (CALLERS * TURNS) as u128;
+    Ok(writeln!(std::io::stdout(), "{each}")?)
+}
+
 /// What a future has that waits for nobody.
 fn at_once<T>(future: impl Future<Output = T>) -> Outcome<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
@@ -139,8 +171,9 @@ fn at_once<T>(future: impl Future<Output = T>) -> Outcome<T> {
 struct Ready(Mutex<VecDeque<Reply>>);
 
 impl Ready {
-    fn new(count: usize) -> Self {
-        Self(Mutex::new((0..count).map(reply).collect()))
+    fn new(count: usize, rules: usize) -> Self {
+        // Spread over all of the rules, wherever they end.
+        Self(Mutex::new((0..count).map(|number| reply(number, number * 7919 % rules)).collect()))
     }
 }
 
@@ -169,8 +202,8 @@ fn question(number: usize) -> Outcome<Vec<u8>> {
 }
 
 /// As STS writes it.
-fn reply(number: usize) -> Reply {
-    let (role, session) = (role(number % RULES), session(number));
+fn reply(number: usize, rule: usize) -> Reply {
+    let (role, session) = (role(rule), session(number));
     let body = format!(
         r#"{{"GetCallerIdentityResponse":{{"GetCallerIdentityResult":{{"Account":"{ACCOUNT}","Arn":"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{session}","UserId":"AROAIOSFODNN7EXAMPLE:{session}"}},"ResponseMetadata":{{"RequestId":"01234567-89ab-cdef-0123-456789abcdef"}}}}}}"#
     );
@@ -218,5 +251,8 @@ const NOW: UnixTime = UnixTime::from_secs(1_767_323_045);
 const ACCOUNT: &str = "123456789012";
 /// Entries of the role list; a large cluster's file.
 const RULES: usize = 1000;
+/// Callers that are looked up, and how often each.
+const CALLERS: usize = 1000;
+const TURNS: usize = 100;
 /// Bytes of a common session token.
 const SESSION_TOKEN: usize = 832;

@@ -3,13 +3,14 @@
 The server is the release binary with its ordinary limits and its ordinary log (to a file); every review has a token of
 its own, really signed, and is granted; STS is nginx on loopback over TLS and HTTP/1.1. Server, load and STS share the machine.
 
-    bench.py IAMGATE AWS TOOLS [commands|server|mappings|growth ...]
+    bench.py IAMGATE AWS TOOLS REVIEWS [commands|server|mappings|growth ...]
 """
 
 import os
 import platform
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -154,16 +155,19 @@ def growing(reviews: Reviews, table: Table) -> None:
     table.add("rename to effect, the longest of 1,000 under load", longest, AT_MOST, 1, "s")
 
 
-def many_mappings(binary: Path, table: Table) -> None:
+def many_mappings(binary: Path, reviews: Path, table: Table) -> None:
     print()
+    for rules in mappings.NUMBERS:
+        told = subprocess.run([reviews, "lookup", str(rules)], capture_output=True, text=True, check=True, timeout=120)
+        print(f"look-up of one caller among {rules:7,} mappings: {int(told.stdout):6,} ns")
     start, reload = mappings.measure(binary)
     table.add("start with 100,000 mappings", start, AT_MOST, 1, "s")
     table.add("rename to effect with 100,000 mappings", reload, AT_MOST, 1, "s")
 
 
 def main() -> None:
-    binary, aws, tools = (Path(path).absolute() for path in sys.argv[1:4])
-    parts = sys.argv[4:] or ["commands", "server", "mappings", "growth"]
+    binary, aws, tools, program = (Path(path).absolute() for path in sys.argv[1:5])
+    parts = sys.argv[5:] or ["commands", "server", "mappings", "growth"]
     table = Table()
     print(f"{os.cpu_count()} CPUs, {platform.machine()}, Linux {platform.release().split('-')[0]}, load {os.getloadavg()[0]:.1f}")
     if "commands" in parts:
@@ -180,7 +184,7 @@ def main() -> None:
             finally:
                 reviews.close()
         if "mappings" in parts:
-            many_mappings(binary, table)
+            many_mappings(binary, program, table)
     table.print()
 
 
