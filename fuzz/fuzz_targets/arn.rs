@@ -62,7 +62,7 @@ fn is_sound(arn: &Arn, text: &str) {
         assert_eq!(pathless.pathless_role(), None);
         let (full, short) = (arn.subject(), pathless.subject());
         let last = short.as_str().rsplit('/').next().expect("a name");
-        assert!(full.as_str().ends_with(&format!("/{last}")), "{full} is not {short}");
+        assert!(full.as_str().ends_with(&format!("/{last}")), "{full:?} is not {short:?}");
     }
 }
 
@@ -81,7 +81,7 @@ fn is_kept(pattern: &ArnPattern, text: &str, kind: &str, caller: Option<&Arn>) {
     };
     // A pathological pair would take this plain reading too long, not ours.
     if name.len() * subject.as_str().len() < 10_000 {
-        assert_eq!(pattern.matches(&subject), fits(subject.as_str()), "{text} and {subject}");
+        assert_eq!(pattern.matches(&subject), fits(subject.as_str()), "{text} and {subject:?}");
     }
 }
 

@@ -21,7 +21,11 @@ type Read = Result<Checked<ServerSettings>, Faults>;
 fuzz_target!(|bytes: &[u8]| {
     let lines = 1 + bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() as u32;
     let read = |name| match Document::read(bytes, Path::new(name)) {
-        Ok(document) => Some(settings(&document, lines)),
+        Ok(document) => {
+            // Taken apart by each who asks for settings.
+            let again = || Document::read(bytes, Path::new(name)).expect("readable, once more");
+            Some(settings(&document, again, lines))
+        }
         Err(faults) => {
             assert_eq!(faults.count(), 1, "the first thing that makes it unreadable");
             are_told(&faults, lines);
@@ -44,10 +48,10 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-fn settings(document: &Document, lines: u32) -> Read {
+fn settings(document: &Document, again: impl Fn() -> Document, lines: u32) -> Read {
     let read = |face, strict| {
         let over = ServerOverrides { strict, ..ServerOverrides::default() };
-        let read = server(Some(document), &over, face);
+        let read = server(Some(again()), &over, face);
         match &read {
             Ok(checked) => {
                 are_warned(&checked.warnings, lines);

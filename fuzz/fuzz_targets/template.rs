@@ -38,12 +38,14 @@ fn is_rendered(parsed: &Template, template: &str, session: &str, private_dns: Op
         sts_host: "sts.amazonaws.com".into(),
     };
     let rules = Rules::new(RulesInput {
-        roles: vec![Mapping {
+        roles: [Mapping {
             who: Who::Arn(identity.arn.clone()),
             username: parsed.clone(),
             groups: vec![parsed.clone()],
             line: None,
-        }],
+        }]
+        .into_iter()
+        .collect(),
         reserved_prefixes: vec![RESERVED.into()],
         ..RulesInput::default()
     });
