@@ -186,7 +186,10 @@ impl List {
                 .filter(|guest| guest.is_persistent() || !guest.waits_for_us())
                 .min_by_key(|guest| (guest.has_greeted(), !guest.is_persistent(), guest.rested()))
                 .or_else(|| {
-                    let idle = self.present().filter(|guest| !guest.is_asking());
+                    // Nobody who is known leaves for a stranger while there are strangers: they
+                    // come anew for ever.
+                    let all_known = self.present().all(|guest| guest.is_known());
+                    let idle = self.present().filter(|guest| all_known && !guest.is_asking());
                     idle.min_by_key(|guest| guest.rested())
                 }),
             Want::More(good) => strangers

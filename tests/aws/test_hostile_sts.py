@@ -329,7 +329,9 @@ class TestCrowds:
             asking = [crowd.submit(trial.server.review, token) for token in tokens]
             trial.sts.await_requests(1)
             assert trial.server.health("/livez").status == 200
-            assert {review.result().status for review in asking} == {504}
-        assert trial.sts.requests == self.UNDER_WAY
+            statuses = [review.result().status for review in asking]
+        # Strangers have three quarters of the questions to STS, and wait half a second for a turn.
+        assert set(statuses) <= {504, 429}
+        assert statuses.count(504) == trial.sts.requests >= self.UNDER_WAY * 3 // 4
         trial.hold_honest_to_grant()
         assert trial.growth < self.UNDER_WAY * self.EACH_KIB

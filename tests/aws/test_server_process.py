@@ -376,7 +376,7 @@ class TestBodies:
 
     def test_headers_beyond_the_limit_are_refused(self, server):
         with raw(server) as connection:
-            connection.sendall(head("/authenticate", "X: " + "x" * 32 * 1024, "Content-Length: 0"))
+            connection.sendall(head("/authenticate", "X: " + "x" * 9 * 1024, "Content-Length: 0"))
             assert status_line(connection) == "HTTP/1.1 431 Request Header Fields Too Large"
 
     @pytest.mark.parametrize(
@@ -592,11 +592,10 @@ class TestSlowSts:
         gate.await_came(2)
         began = time.monotonic()
         busy = server.review(mint())
-        assert time.monotonic() - began < 1
+        # A stranger waits half a second for its turn.
+        assert time.monotonic() - began < PATIENCE_SECONDS
         assert (busy.status, busy.body["reason"]) == (429, "TooManyRequests")
         assert "retry-after" not in busy.headers
-        # What needs no STS is answered all the same.
-        assert server.review("k8s-aws-v1.AAAA").reason == "token_malformed"
         gate.open()
         assert all(one.review.granted for one in first)
         assert server.review(mint()).granted
