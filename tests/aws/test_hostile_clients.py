@@ -47,7 +47,7 @@ CALM_SECONDS = 15
 # Those that read a file or look up a name.
 THREADS = 8
 # Over HTTP/2 one connection is a crowd by itself. Of those that flood there are few: the machine is not what is tested.
-FEW = {"rapid_reset", "continuation_flood", "empty_continuations", "control_flood", "idle_frames"}
+FEW = {"strangers", "rapid_reset", "continuation_flood", "empty_continuations", "control_flood", "idle_frames"}
 # A review has lines of its own; of everything else a few kinds are told once in five seconds, and at the start some.
 ABOUT_A_REVIEW = "access denied|access granted|STS response|could not parse request body"
 NOISE_LINES = 60
