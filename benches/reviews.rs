@@ -23,8 +23,8 @@ use iamgate::mapping::{Mapping, Rules, RulesInput, Who};
 use iamgate::review::{Grant, Question};
 use iamgate::secret::Secret;
 use iamgate::token::{
-    Acceptance, Age, Credentials, Endpoint, HostPolicy, Reply, Sts, StsFault, StsRequest,
-    StsUnavailable, Verifier, sign,
+    Acceptance, Age, Credentials, Endpoint, HostPolicy, Reply, Sts, StsRequest, StsUnavailable,
+    Verifier, sign,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -178,10 +178,10 @@ impl Ready {
 }
 
 impl Sts for Ready {
-    async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsFault> {
+    async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsUnavailable> {
         black_box(request.target.expose());
         let reply = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        reply.ok_or(StsFault::Unavailable(StsUnavailable::Connect))
+        reply.ok_or(StsUnavailable::Connect)
     }
 }
 

@@ -44,14 +44,20 @@ use crate::metrics::Metrics;
 
 /// Answers one TokenReview.
 pub trait Authenticate: Send + Sync + 'static {
-    /// The answer to the request `body`, which is whole and within the limit, of `client`.
+    /// The answer to the request `body`, which is whole and within the limit, of `asker`.
     ///
     /// A panic costs this review and no other. The future is dropped where the peer goes away.
-    fn review(
-        &self,
-        body: Bytes,
-        client: SocketAddr,
-    ) -> impl Future<Output = Response<Bytes>> + Send;
+    fn review(&self, body: Bytes, asker: Asker) -> impl Future<Output = Response<Bytes>> + Send;
+}
+
+/// Whose request it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// The connection's other end.
+    pub client: SocketAddr,
+    /// Whether a review of this connection has been granted before. API servers share one port with
+    /// whoever else can reach it; those who have shown nothing yet wait behind those who have.
+    pub known: bool,
 }
 
 /// The limits in force at the moment of the call.

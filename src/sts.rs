@@ -30,7 +30,7 @@ use tokio::time::timeout;
 
 use self::dial::Dial;
 
-use crate::token::{Reply, Sts, StsFault, StsRequest, StsUnavailable};
+use crate::token::{Reply, Sts, StsRequest, StsUnavailable};
 use crate::trust::{self, TrustFault};
 
 /// STS over HTTPS, through the environment's proxy where one is set.
@@ -43,7 +43,6 @@ pub struct HttpsSts {
     regulars: Regulars,
     tls: ClientConfig,
     under_way: AtomicUsize,
-    limit: AtomicUsize,
 }
 
 /// How STS is reached.
@@ -55,8 +54,6 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// The whole exchange.
     pub timeout: Duration,
-    /// Exchanges under way; beyond, [`StsFault::Busy`].
-    pub limit: usize,
 }
 
 impl HttpsSts {
@@ -66,7 +63,6 @@ impl HttpsSts {
     /// `ca_file` cannot be read or holds no certificate.
     pub fn new(config: Config) -> Result<Self, TrustFault> {
         let tls = trust::client(config.ca_file.as_deref())?;
-        let limit = AtomicUsize::new(config.limit);
         Ok(Self {
             config,
             steady: OnceLock::new(),
@@ -75,13 +71,7 @@ impl HttpsSts {
             regulars: Regulars::default(),
             tls,
             under_way: AtomicUsize::new(0),
-            limit,
         })
-    }
-
-    /// Changes how many exchanges may be under way at once.
-    pub fn allow(&self, limit: usize) {
-        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// The client for the exchange that is the `nth`, from 0, of those under way.
@@ -144,15 +134,15 @@ impl HttpsSts {
 }
 
 impl Sts for HttpsSts {
-    async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsFault> {
-        let place = Place::take(&self.under_way, self.limit.load(Ordering::Relaxed))?;
+    async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsUnavailable> {
+        let place = Place::take(&self.under_way);
         let exchange = timeout(self.config.timeout, self.exchange(request, place.nth));
-        Ok(exchange.await.map_err(|_| StsUnavailable::Timeout)??)
+        exchange.await.map_err(|_| StsUnavailable::Timeout)?
     }
 }
 
 impl<S: Sts> Sts for Arc<S> {
-    async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsFault> {
+    async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsUnavailable> {
         (**self).ask(request).await
     }
 }
@@ -183,9 +173,8 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn take(under_way: &'a AtomicUsize, limit: usize) -> Result<Self, StsFault> {
-        let place = Self { under_way, nth: under_way.fetch_add(1, Ordering::Relaxed) };
-        if place.nth < limit { Ok(place) } else { Err(StsFault::Busy) }
+    fn take(under_way: &'a AtomicUsize) -> Self {
+        Self { under_way, nth: under_way.fetch_add(1, Ordering::Relaxed) }
     }
 }
 

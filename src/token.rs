@@ -29,7 +29,7 @@ pub use self::hosts::{HostFault, HostPolicy, StsHost};
 pub use self::presigned::{Age, Fresh, Presigned, Stale, TokenAgeError};
 pub use self::sign::{Credentials, Endpoint, SignError, Token, sign};
 pub use self::verify::{
-    Acceptance, Caller, Denial, Refusal, Reply, Sts, StsFault, StsRequest, StsUnavailable,
-    Unreadable, Verifier,
+    Acceptance, Caller, Denial, Refusal, Reply, Sts, StsRequest, StsUnavailable, Unreadable,
+    Verifier,
 };
 pub use self::wire::{Malformed, PREFIX};

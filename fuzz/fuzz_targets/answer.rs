@@ -10,7 +10,7 @@ use iamgate::clock::UnixTime;
 use iamgate::identity::{Identity, Partition};
 use iamgate::secret::Secret;
 use iamgate::token::{
-    Acceptance, Age, HostPolicy, Refusal, Reply, Sts, StsFault, StsRequest, Verifier,
+    Acceptance, Age, HostPolicy, Refusal, Reply, Sts, StsUnavailable, StsRequest, Verifier,
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -40,7 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
 struct Says(Reply);
 
 impl Sts for Says {
-    async fn ask(&self, _: &StsRequest<'_>) -> Result<Reply, StsFault> {
+    async fn ask(&self, _: &StsRequest<'_>) -> Result<Reply, StsUnavailable> {
         Ok(self.0.clone())
     }
 }

@@ -117,13 +117,8 @@ pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Fail
         connect_to: fixed.sts.connect_to.clone(),
         ca_file: fixed.sts.ca_file.clone(),
         timeout: fixed.sts.timeout,
-        limit: policy
-            .get()
-            .map_or_else(config::Limits::default, |policy| policy.limits)
-            .sts_in_flight,
     })?;
-    let sts = Arc::new(sts);
-    let counted = Counted::new(Arc::clone(&sts), Arc::clone(&metrics));
+    let counted = Counted::new(sts, Arc::clone(&metrics));
     let nodes = Nodes::new(fixed.ec2.clone(), Arc::clone(&metrics))?;
     let authenticator = Authenticator::new(
         Verifier::new(counted, clock),
@@ -149,7 +144,7 @@ pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Fail
         deadlines: Deadlines::default(),
         face,
     };
-    let reloads = Reloads { policy, reloader, sts, certificate, metrics, health, fixed };
+    let reloads = Reloads { policy, reloader, certificate, metrics, health, fixed };
     tokio::select! {
         ended = server::serve(parts, ending(terminate?, interrupt?)) => {
             match ended {

@@ -44,7 +44,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let Verification { token, output, accept, sts } = verification;
     let StsSettings { connect_to, ca_file, timeout } = sts;
-    let sts = HttpsSts::new(sts::Config { connect_to, ca_file, timeout, limit: 1 })?;
+    let sts = HttpsSts::new(sts::Config { connect_to, ca_file, timeout })?;
     let caller = Verifier::new(sts, clock).verify(&token, &accept).await.map_err(told)?;
     let report = Report::of(caller.identity());
     match output.as_deref() {

@@ -53,7 +53,6 @@ pub(super) async fn run<A: Authenticate>(
         certificate: Arc::clone(&certificate),
         limits: Arc::clone(&limits),
         deadlines,
-        strangers: Queue::new(limits::strangers_share(limits().sts_in_flight)),
         refusals: Mutex::default(),
     });
     let plain_service = TowerToHyperService::new(warp::service(routes::health(&routes, face)));
@@ -218,6 +217,7 @@ where
     drop(greetings);
     watch.seat.guest().greet();
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        let Ok(_room) = watch.seat.guest().http2() else { return };
         serve_http2(watch.fair(stream), watch, service).await;
     } else {
         serve_http1(watch.fair(stream), watch, service).await;

@@ -1,4 +1,5 @@
-//! A connection's requests, each counted from its head until its answer has been sent.
+//! A connection's requests, each counted from its head until its answer has been sent; and answers,
+//! by their size, until then.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -30,7 +31,8 @@ where
         let Ok(held) = guest.request() else { return Answering(None) };
         request.extensions_mut().insert(Arc::clone(&guest));
         let (asking, answer) = (guest.ask(), Box::pin(service.call(request)));
-        let asked = Asked { _asking: asking, held, in_turn: false, answer };
+        let answered = guest.bytes();
+        let asked = Asked { _asking: asking, held, answered, in_turn: false, answer };
         Answering(Some(asked))
     })
 }
@@ -42,6 +44,7 @@ pub(super) struct Answering<F>(Option<Asked<F>>);
 struct Asked<F> {
     _asking: Asking,
     held: Held,
+    answered: Held,
     in_turn: bool,
     answer: Pin<Box<F>>,
 }
@@ -49,29 +52,37 @@ struct Asked<F> {
 impl<F, B> Future for Answering<F>
 where
     F: Future<Output = Result<Response<B>, Infallible>>,
+    B: Body,
 {
     type Output = Result<Response<Sending<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(asked) = &mut self.0 else {
-            // No body, which a peer that opens no window could refuse to take.
-            let mut response = Response::new(Sending(None));
-            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-            return Poll::Ready(Ok(response));
-        };
+        let Some(asked) = &mut self.0 else { return Poll::Ready(Ok(full())) };
         // Over HTTP/1 a connection's requests are all of one task.
         if !asked.in_turn {
             ready!(fair::poll_share(cx));
             asked.in_turn = true;
         }
         let Ok(answer) = ready!(asked.answer.as_mut().poll(cx));
-        let held = self.0.take().map(|asked| asked.held);
+        let size = usize::try_from(answer.body().size_hint().lower());
+        if !size.is_ok_and(|size| asked.answered.grow(size).is_ok()) {
+            self.0 = None;
+            return Poll::Ready(Ok(full()));
+        }
+        let held = self.0.take().map(|asked| [asked.held, asked.answered]);
         Poll::Ready(Ok(answer.map(|body| Sending(Some((body, held))))))
     }
 }
 
+/// Without a body, which a peer that opens no window could refuse to take.
+fn full<B>() -> Response<Sending<B>> {
+    let mut response = Response::new(Sending(None));
+    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    response
+}
+
 /// A body being sent, which takes the place of its request until it is dropped.
-pub(super) struct Sending<B>(Option<(B, Option<Held>)>);
+pub(super) struct Sending<B>(Option<(B, Option<[Held; 2]>)>);
 
 impl<B: Body + Unpin> Body for Sending<B> {
     type Data = B::Data;

@@ -12,9 +12,9 @@ use http::{Response, StatusCode};
 use ring::digest::{SHA256, digest};
 use tracing::{debug, info, warn};
 
-use super::Authenticate;
 use super::flights::Flights;
 use super::places::{Full, Places};
+use super::{Asker, Authenticate};
 use crate::clock::Clock;
 use crate::config::Policy;
 use crate::ec2::{Ec2Fault, Meaning, PrivateDns};
@@ -65,12 +65,12 @@ where
         Self { verifier: Arc::new(verifier), dns, policy, metrics, flights, places }
     }
 
-    async fn answer(&self, body: Bytes, client: SocketAddr) -> Response<Bytes> {
-        let began = Instant::now();
+    async fn answer(&self, body: Bytes, asker: Asker) -> Response<Bytes> {
+        let (began, client) = (Instant::now(), asker.client);
         let (outcome, response) = match Question::read(&body) {
             Ok(question) => {
                 drop(body);
-                self.decide(&question, client).await
+                self.decide(&question, asker).await
             }
             Err(fault) => {
                 warn!(path = PATH, %client, method = "POST", error = %fault, "could not parse request body");
@@ -81,13 +81,14 @@ where
         response
     }
 
-    async fn decide(&self, question: &Question, client: SocketAddr) -> (Outcome, Response<Bytes>) {
+    async fn decide(&self, question: &Question, asker: Asker) -> (Outcome, Response<Bytes>) {
+        let client = asker.client;
         let version = question.version();
         // Taken once: a reload in the middle of a review cannot mix two files.
         let Some(policy) = self.policy.get() else {
             return refuse(&No::Unconfigured, None, client, version);
         };
-        let caller = match self.prove(question, &policy, client).await {
+        let caller = match self.prove(question, &policy, asker).await {
             Ok(caller) => caller,
             Err(refusal) => return refuse(&No::Refused(refusal), None, client, version),
         };
@@ -120,7 +121,7 @@ where
         &self,
         question: &Question,
         policy: &Arc<Policy>,
-        client: SocketAddr,
+        asker: Asker,
     ) -> Result<Arc<Caller>, Refusal> {
         let fresh = self.verifier.admit(question.token(), &policy.accept)?;
         let key = (sha256(question.token().expose().as_bytes()), Arc::as_ptr(policy).addr());
@@ -129,7 +130,7 @@ where
             let (verifier, policy) = (Arc::clone(&self.verifier), Arc::clone(policy));
             let (metrics, places) = (Arc::clone(&self.metrics), self.places.clone());
             async move {
-                let place = places.take(client, policy.limits.sts_in_flight).await;
+                let place = places.take(asker, policy.limits.sts_in_flight).await;
                 let _place = place.map_err(|Full| Refusal::Busy)?;
                 let proved = verifier.prove(&fresh, &policy.accept).await;
                 if matches!(proved, Err(Refusal::Throttled)) {
@@ -166,8 +167,8 @@ where
     C: Clock + 'static,
     D: PrivateDns + 'static,
 {
-    async fn review(&self, body: Bytes, client: SocketAddr) -> Response<Bytes> {
-        self.answer(body, client).await
+    async fn review(&self, body: Bytes, asker: Asker) -> Response<Bytes> {
+        self.answer(body, asker).await
     }
 }
 

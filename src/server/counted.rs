@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::metrics::Metrics;
-use crate::token::{Reply, Sts, StsFault, StsRequest};
+use crate::token::{Reply, Sts, StsRequest, StsUnavailable};
 
 /// An [`Sts`] whose exchanges are counted.
 #[derive(Debug)]
@@ -20,13 +20,12 @@ impl<S> Counted<S> {
 }
 
 impl<S: Sts> Sts for Counted<S> {
-    async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsFault> {
+    async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsUnavailable> {
         let reply = self.sts.ask(request).await;
         let region = request.host.region_label();
         match &reply {
             Ok(reply) => self.metrics.sts_answered(reply.status, region),
-            Err(StsFault::Unavailable(_)) => self.metrics.sts_unreachable(region),
-            Err(StsFault::Busy) => {}
+            Err(_) => self.metrics.sts_unreachable(region),
         }
         reply
     }

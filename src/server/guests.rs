@@ -3,18 +3,19 @@
 //! Any process of the host may connect, and all look alike. What tells an API server from the rest
 //! is what it brings: a token that STS vouches for and a mapping names. From its first granted
 //! review on a connection is *known*; until then it is a stranger's. Where something runs out, a
-//! stranger gives way: of connections, the one that has brought nothing to an end for longest; of
-//! requests and bytes, the one that holds most. So nobody keeps others out by staying.
+//! stranger gives way: the one that holds most of it, and among equals the one that has brought
+//! nothing to an end for longest. So nobody keeps others out by staying.
 
 mod guest;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(super) use self::guest::{Asking, Guest, Held};
-use super::limits::Quiet;
+use super::limits::{self, Bound, Quiet};
 use crate::metrics::{Metrics, Port};
 
 /// The connections of one port.
@@ -32,18 +33,21 @@ pub(super) struct Seat {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Full;
 
-/// What requests take, beside a connection.
+/// What is scarce, beside connections.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Good {
+    /// HTTP/2 on a connection.
+    Http2,
     /// Requests, from the head until the answer is sent.
     Requests,
-    /// Bytes of bodies.
+    /// Bytes of bodies, those of answers too.
     Bytes,
 }
 
 /// How much of each good is held.
 #[derive(Debug, Default)]
 struct Goods {
+    http2: AtomicUsize,
     requests: AtomicUsize,
     bytes: AtomicUsize,
 }
@@ -59,6 +63,7 @@ impl Want {
     fn label(self) -> &'static str {
         match self {
             Self::Seat => "connections",
+            Self::More(Good::Http2) => "http2",
             Self::More(Good::Requests) => "requests",
             Self::More(Good::Bytes) => "bodies",
         }
@@ -70,6 +75,8 @@ struct House {
     port: Port,
     metrics: Arc<Metrics>,
     goods: Goods,
+    /// The latest limit of connections.
+    seats: AtomicUsize,
     list: Mutex<List>,
 }
 
@@ -85,11 +92,13 @@ struct List {
 impl Guests {
     pub(super) fn new(port: Port, metrics: &Arc<Metrics>) -> Self {
         let metrics = Arc::clone(metrics);
-        Self(Arc::new(House { port, metrics, goods: Goods::default(), list: Mutex::default() }))
+        let (goods, seats, list) = (Goods::default(), AtomicUsize::new(0), Mutex::default());
+        Self(Arc::new(House { port, metrics, goods, seats, list }))
     }
 
     /// A place among `limit`, for which somebody may have to leave.
     pub(super) fn seat(&self, client: SocketAddr, limit: usize) -> Result<Seat, Full> {
+        self.0.seats.store(limit, Ordering::Relaxed);
         let mut list = self.0.list();
         while list.guests.len() - list.leaving >= limit.max(1) {
             if self.0.dismiss(&mut list, Want::Seat).is_err() {
@@ -134,6 +143,7 @@ impl Drop for Seat {
 impl Goods {
     fn of(&self, good: Good) -> &AtomicUsize {
         match good {
+            Good::Http2 => &self.http2,
             Good::Requests => &self.requests,
             Good::Bytes => &self.bytes,
         }
@@ -158,6 +168,14 @@ impl House {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn bound(&self, good: Good) -> Bound {
+        match good {
+            Good::Http2 => limits::http2(self.seats.load(Ordering::Relaxed)),
+            Good::Requests => limits::REQUESTS,
+            Good::Bytes => limits::BODIES,
+        }
+    }
+
     /// The least welcome of those who could help leaves.
     fn dismiss(&self, list: &mut List, want: Want) -> Result<(), Full> {
         let guest = list.least_welcome(want).ok_or(Full)?;
@@ -180,23 +198,25 @@ impl List {
     fn least_welcome(&self, want: Want) -> Option<Arc<Guest>> {
         let strangers = self.present().filter(|guest| !guest.is_known());
         let found = match want {
-            // Who has not even greeted goes first, since a mere connection costs nothing to make;
-            // then who keeps asking in vain, and need not be waited for; then who is at rest.
             Want::Seat => strangers
-                .filter(|guest| guest.is_persistent() || !guest.waits_for_us())
-                .min_by_key(|guest| (guest.has_greeted(), !guest.is_persistent(), guest.rested()))
-                .or_else(|| {
-                    // Nobody who is known leaves for a stranger while there are strangers: they
-                    // come anew for ever.
-                    let all_known = self.present().all(|guest| guest.is_known());
-                    let idle = self.present().filter(|guest| all_known && !guest.is_asking());
-                    idle.min_by_key(|guest| guest.rested())
-                }),
+                .filter(|guest| !guest.awaits_its_first_answer())
+                .min_by_key(|guest| welcome(guest))
+                .or_else(|| self.idle().min_by_key(|guest| guest.rested())),
             Want::More(good) => strangers
                 .filter(|guest| guest.goods().held(good) > 0)
-                .max_by_key(|guest| guest.goods().held(good)),
+                .min_by_key(|guest| (Reverse(guest.goods().held(good)), welcome(guest))),
         };
         found.map(Arc::clone)
+    }
+
+    /// Those who are known and at rest, as long as strangers have less than half of the seats: they
+    /// come anew for ever.
+    fn idle(&self) -> impl Iterator<Item = &Arc<Guest>> {
+        let (all, strangers) = self.present().fold((0, 0), |(all, strangers), guest| {
+            (all + 1, strangers + usize::from(!guest.is_known()))
+        });
+        self.present()
+            .filter(move |guest| 2 * strangers < all && guest.is_known() && !guest.is_asking())
     }
 
     /// What those who stay hold, and the strangers among them.
@@ -206,6 +226,13 @@ impl List {
             (all + held, if guest.is_known() { strangers } else { strangers + held })
         })
     }
+}
+
+/// The least are the first to go: who has not even greeted, since a mere connection costs nothing
+/// to make; then who keeps asking in vain. Whoever waits for its first answer goes last.
+fn welcome(guest: &Guest) -> impl Ord + use<> {
+    let waits = guest.awaits_its_first_answer();
+    (guest.has_greeted(), !guest.is_persistent(), waits, guest.rested())
 }
 
 #[cfg(test)]

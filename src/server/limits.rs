@@ -39,8 +39,9 @@ pub(super) const HEALTH_CONNECTIONS: usize = 16;
 /// Requests whose answer has not been sent; each takes up to 20 KiB, and HTTP/2 streams times
 /// connections would be hundreds of MiB. Three API servers have 300 at most.
 pub(super) const REQUESTS: Bound = Bound { all: 512, strangers: 128 };
-/// Bytes of bodies being held: 64 of the largest, or some 1,500 of the usual. A stranger's may be
-/// as large as the configuration allows.
+/// Bytes of bodies being held, of requests and of answers: 64 of the largest, or some 1,000 of the
+/// usual. A stranger's may be as large as the configuration allows; 40 scrapes of the metrics take
+/// as much.
 pub(super) const BODIES: Bound = Bound { all: 4 * 1024 * 1024, strangers: 1024 * 1024 };
 /// Answers to a stranger, after which its next question protects it no longer. An API server whose
 /// users may sign in has had a review granted by then.
@@ -48,9 +49,12 @@ pub(super) const PERSISTENT: usize = 8;
 /// Bytes that a connection may send after the last of its requests began, on top of two largest
 /// bodies: a hundred ordinary requests whose heads came first. HTTP/2 has frames that ask nothing.
 pub(super) const UNASKED_BYTES: usize = 1024 * 1024;
-/// How long a stranger's review waits for its turn. Strangers leave a part of the questions to STS
-/// to those who are known; 128 of them have their turns in some 200 ms.
-pub(super) const STRANGERS_WAIT: Duration = Duration::from_millis(500);
+/// Reviews of either kind that wait to ask STS, each of some 10 KiB: beyond, only the first of a
+/// connection may join.
+pub(super) const STS_QUEUE: usize = 192;
+/// How long they wait: five times as long as a full queue takes at an STS of 20 ms. After it
+/// kube-apiserver, which is told to come again, does so within a second.
+pub(super) const STS_QUEUE_WAIT: Duration = Duration::from_millis(500);
 /// One line about refused or failed connections in this time: peers must not fill the log.
 const QUIET: Duration = Duration::from_secs(5);
 
@@ -95,6 +99,13 @@ impl Default for Deadlines {
 pub(super) struct Bound {
     pub(super) all: usize,
     pub(super) strangers: usize,
+}
+
+/// Of so many connections, those that may be of HTTP/2. One takes up to 120 KiB, three times as
+/// much as HTTP/1's; a cluster has as many as API servers, and each is a stranger's until its first
+/// review has been granted.
+pub(super) const fn http2(connections: usize) -> Bound {
+    Bound { all: connections, strangers: connections.div_ceil(2) }
 }
 
 /// Of so many questions to STS, those that strangers may ask at once.

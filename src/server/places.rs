@@ -1,16 +1,18 @@
 //! How many reviews ask STS at once, and who is next.
 //!
 //! A burst is worked off in its order instead of being turned away: kube-apiserver takes a 429 for
-//! a failed try. Whoever floods the queue does not keep others out of it: a connection that has
-//! nothing in it may always add one.
+//! a failed try. Those who are known go before strangers, and have a part of the places to
+//! themselves. Whoever floods a queue does not keep others out of it: a connection that has nothing
+//! in it may always add one.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+
+use super::{Asker, limits};
 
 /// The places; clones are the same ones.
 #[derive(Clone, Debug, Default)]
@@ -18,8 +20,15 @@ pub(super) struct Places(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    taken: usize,
     limit: usize,
+    known: Side,
+    strangers: Side,
+}
+
+/// What those of one kind have, and who of them waits.
+#[derive(Debug, Default)]
+struct Side {
+    taken: usize,
     queue: VecDeque<Waiting>,
 }
 
@@ -31,7 +40,10 @@ struct Waiting {
 
 /// One place; free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place(Places);
+pub(super) struct Place {
+    places: Places,
+    known: bool,
+}
 
 /// There is no place, and no room to wait for one; or it took too long.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,49 +51,40 @@ pub(super) struct Full;
 
 impl Places {
     /// A place among `limit`, at once or after those who came before. The latest `limit` counts.
-    pub(super) async fn take(&self, client: SocketAddr, limit: usize) -> Result<Place, Full> {
+    pub(super) async fn take(&self, asker: Asker, limit: usize) -> Result<Place, Full> {
         let turn = {
             let mut state = self.state();
             state.limit = limit;
-            if state.taken < limit && state.queue.is_empty() {
-                state.taken += 1;
-                return Ok(Place(self.clone()));
-            }
-            state.queue.retain(|waiting| !waiting.place.is_closed());
-            let known = || state.queue.iter().any(|waiting| waiting.client == client);
-            if state.queue.len() >= QUEUE && known() {
-                return Err(Full);
-            }
-            let (place, turn) = oneshot::channel();
-            state.queue.push_back(Waiting { client, place });
-            turn
+            state.side(asker.known).join(asker.client)?
         };
-        // The limit may have been raised, or those ahead may have given up.
         self.hand_out();
-        match timeout(PATIENCE, turn).await {
+        match timeout(limits::STS_QUEUE_WAIT, turn).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(_)) | Err(_) => Err(Full),
         }
     }
 
     fn hand_out(&self) {
-        while let Some(waiting) = self.next() {
+        while let Some((known, waiting)) = self.next() {
             // Comes back and is dropped, so freed, if nobody waits for it any more.
-            drop(waiting.place.send(Place(self.clone())));
+            drop(waiting.place.send(Place { places: self.clone(), known }));
         }
     }
 
     /// The next who still waits, with a place counted as taken.
-    fn next(&self) -> Option<Waiting> {
+    fn next(&self) -> Option<(bool, Waiting)> {
         let mut state = self.state();
-        while state.taken < state.limit {
-            let waiting = state.queue.pop_front()?;
-            if !waiting.place.is_closed() {
-                state.taken += 1;
-                return Some(waiting);
-            }
+        let State { limit, ref mut known, ref mut strangers } = *state;
+        if known.taken + strangers.taken >= limit {
+            return None;
         }
-        None
+        if let Some(next) = known.next() {
+            return Some((true, next));
+        }
+        if strangers.taken >= limits::strangers_share(limit) {
+            return None;
+        }
+        strangers.next().map(|next| (false, next))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -89,17 +92,43 @@ impl Places {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.state().taken -= 1;
-        self.0.hand_out();
+impl State {
+    fn side(&mut self, known: bool) -> &mut Side {
+        if known { &mut self.known } else { &mut self.strangers }
     }
 }
 
-/// Reviews in the queue, each of some 10 KiB: beyond, only the first of a connection may join.
-const QUEUE: usize = 192;
-/// Longer than a full queue takes at an STS of 20 ms ten times over; kube-apiserver waits 30 s.
-const PATIENCE: Duration = Duration::from_secs(2);
+impl Side {
+    /// Joins the queue, if there is room in it for another of `client`.
+    fn join(&mut self, client: SocketAddr) -> Result<oneshot::Receiver<Place>, Full> {
+        self.queue.retain(|waiting| !waiting.place.is_closed());
+        if self.queue.len() >= limits::STS_QUEUE
+            && self.queue.iter().any(|waiting| waiting.client == client)
+        {
+            return Err(Full);
+        }
+        let (place, turn) = oneshot::channel();
+        self.queue.push_back(Waiting { client, place });
+        Ok(turn)
+    }
+
+    fn next(&mut self) -> Option<Waiting> {
+        while let Some(waiting) = self.queue.pop_front() {
+            if !waiting.place.is_closed() {
+                self.taken += 1;
+                return Some(waiting);
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.state().side(self.known).taken -= 1;
+        self.places.hand_out();
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -108,16 +137,20 @@ mod tests {
 
     use super::*;
 
-    fn client(port: u16) -> SocketAddr {
-        ([127, 0, 0, 1], port).into()
+    fn stranger(port: u16) -> Asker {
+        Asker { client: ([127, 0, 0, 1], port).into(), known: false }
+    }
+
+    fn known(port: u16) -> Asker {
+        Asker { known: true, ..stranger(port) }
     }
 
     #[tokio::test]
     async fn who_comes_first_is_served_first() {
         let places = Places::default();
-        let taken = places.take(client(1), 1).await.unwrap();
-        let mut second = Box::pin(places.take(client(2), 1));
-        let mut third = Box::pin(places.take(client(3), 1));
+        let taken = places.take(stranger(1), 1).await.unwrap();
+        let mut second = Box::pin(places.take(stranger(2), 1));
+        let mut third = Box::pin(places.take(stranger(3), 1));
         assert!((&mut second).now_or_never().is_none());
         assert!((&mut third).now_or_never().is_none());
 
@@ -132,10 +165,10 @@ mod tests {
     #[tokio::test]
     async fn who_gave_up_is_passed_over() {
         let places = Places::default();
-        let taken = places.take(client(1), 1).await.unwrap();
-        let mut second = Box::pin(places.take(client(2), 1));
+        let taken = places.take(stranger(1), 1).await.unwrap();
+        let mut second = Box::pin(places.take(stranger(2), 1));
         assert!((&mut second).now_or_never().is_none());
-        let mut third = Box::pin(places.take(client(3), 1));
+        let mut third = Box::pin(places.take(stranger(3), 1));
         assert!((&mut third).now_or_never().is_none());
 
         drop(second);
@@ -147,31 +180,31 @@ mod tests {
     #[tokio::test]
     async fn a_place_that_was_given_to_somebody_who_left_is_free_again() {
         let places = Places::default();
-        let taken = places.take(client(1), 1).await.unwrap();
-        let mut second = Box::pin(places.take(client(2), 1));
+        let taken = places.take(stranger(1), 1).await.unwrap();
+        let mut second = Box::pin(places.take(stranger(2), 1));
         assert!((&mut second).now_or_never().is_none());
 
         drop(taken); // the second has it now, and has not looked
         drop(second);
 
-        assert!(places.take(client(3), 1).now_or_never().unwrap().is_ok());
+        assert!(places.take(stranger(3), 1).now_or_never().unwrap().is_ok());
     }
 
     #[tokio::test]
     async fn a_full_queue_takes_one_more_of_a_connection_that_has_none_in_it() {
         let places = Places::default();
-        let taken = places.take(client(1), 1).await.unwrap();
+        let taken = places.take(stranger(1), 1).await.unwrap();
         let mut flood = Vec::new();
-        for _ in 0..QUEUE {
-            let mut one = Box::pin(places.take(client(1), 1));
+        for _ in 0..limits::STS_QUEUE {
+            let mut one = Box::pin(places.take(stranger(1), 1));
             assert!((&mut one).now_or_never().is_none());
             flood.push(one);
         }
-        let beyond = places.take(client(1), 1).now_or_never();
+        let beyond = places.take(stranger(1), 1).now_or_never();
         assert_eq!(beyond.unwrap().err(), Some(Full));
-        let mut honest = Box::pin(places.take(client(2), 1));
+        let mut honest = Box::pin(places.take(stranger(2), 1));
         assert!((&mut honest).now_or_never().is_none());
-        let again = places.take(client(2), 1).now_or_never();
+        let again = places.take(stranger(2), 1).now_or_never();
         assert_eq!(again.unwrap().err(), Some(Full));
 
         drop(taken);
@@ -185,24 +218,73 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waiting_ends_in_time() {
         let places = Places::default();
-        let _taken = places.take(client(1), 1).await.unwrap();
+        let _taken = places.take(stranger(1), 1).await.unwrap();
         let began = tokio::time::Instant::now();
 
-        assert_eq!(places.take(client(2), 1).await.err(), Some(Full));
+        assert_eq!(places.take(stranger(2), 1).await.err(), Some(Full));
 
-        assert_eq!(began.elapsed(), PATIENCE);
+        assert_eq!(began.elapsed(), limits::STS_QUEUE_WAIT);
     }
 
     #[tokio::test]
     async fn a_raised_limit_lets_those_in_who_wait() {
         let places = Places::default();
-        let _first = places.take(client(1), 1).await.unwrap();
-        let mut second = Box::pin(places.take(client(2), 1));
+        let _first = places.take(stranger(1), 1).await.unwrap();
+        let mut second = Box::pin(places.take(stranger(2), 1));
         assert!((&mut second).now_or_never().is_none());
 
-        let third = places.take(client(3), 3).await.unwrap();
+        let third = places.take(stranger(3), 3).await.unwrap();
 
         second.await.unwrap();
         drop(third);
+    }
+
+    #[tokio::test]
+    async fn strangers_leave_places_to_those_who_are_known() {
+        let places = Places::default();
+        let mut held = Vec::new();
+        for port in 0..3 {
+            held.push(places.take(stranger(port), 4).await.unwrap());
+        }
+        let mut fourth = Box::pin(places.take(stranger(3), 4));
+        assert!((&mut fourth).now_or_never().is_none());
+        let mut fifth = Box::pin(places.take(stranger(4), 4));
+        assert!((&mut fifth).now_or_never().is_none());
+
+        let ours = places.take(known(5), 4).now_or_never().unwrap().unwrap();
+        let mut next = Box::pin(places.take(known(6), 4));
+        assert!((&mut next).now_or_never().is_none());
+
+        // Who is known goes first, into a stranger's place too.
+        drop(held.pop());
+        let next = next.now_or_never().unwrap().unwrap();
+        assert!((&mut fourth).now_or_never().is_none());
+        drop((ours, next));
+        let _fourth = fourth.now_or_never().unwrap().unwrap();
+        // There is a place, which is none of theirs.
+        assert!((&mut fifth).now_or_never().is_none());
+        held.clear();
+        fifth.now_or_never().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_crowd_of_strangers_in_the_queue_keeps_nobody_who_is_known_out_of_it() {
+        let places = Places::default();
+        let taken = places.take(known(1), 1).await.unwrap();
+        let mut flood = Vec::new();
+        for _ in 0..limits::STS_QUEUE {
+            let mut one = Box::pin(places.take(stranger(2), 1));
+            assert!((&mut one).now_or_never().is_none());
+            flood.push(one);
+        }
+        let mut second = Box::pin(places.take(known(1), 1));
+        assert!((&mut second).now_or_never().is_none());
+        let mut third = Box::pin(places.take(known(1), 1));
+        assert!((&mut third).now_or_never().is_none());
+
+        drop(taken);
+
+        drop(second.now_or_never().unwrap().unwrap());
+        third.now_or_never().unwrap().unwrap();
     }
 }

@@ -9,14 +9,13 @@ use bytes::{Buf, Bytes};
 use futures_util::{FutureExt, Stream, StreamExt};
 use http::header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, StatusCode};
-use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout};
 use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use super::guests::{Guest, Held};
-use super::limits::{self, Queue, Quiet};
+use super::limits::Quiet;
 use super::{Authenticate, Certificate, Deadlines, Health, LimitsNow};
 use crate::face::Face;
 use crate::metrics::{self, Metrics};
@@ -36,8 +35,6 @@ pub(super) struct Routes<A> {
     pub(super) certificate: Arc<Certificate>,
     pub(super) limits: LimitsNow,
     pub(super) deadlines: Deadlines,
-    /// Strangers' reviews take turns here.
-    pub(super) strangers: Queue,
     pub(super) refusals: Mutex<Quiet>,
 }
 
@@ -141,22 +138,19 @@ impl<A: Authenticate> Routes<A> {
         if method != Method::POST {
             return self.refuse(Refused::Method, &guest, started);
         }
-        let whole = read(body, length, (self.limits)().body, guest.body());
+        let whole = read(body, length, (self.limits)().body, guest.bytes());
         let (body, _held) = match timeout(self.deadlines.body, whole).await {
             Ok(Ok(whole)) => whole,
             Ok(Err(refused)) => return self.refuse(refused, &guest, started),
             Err(_) => return self.refuse(Refused::Slow, &guest, started),
         };
         let _waiting = guest.wait();
-        let _turn = match self.turn(&guest).await {
-            Ok(turn) => turn,
-            Err(refused) => return self.refuse(refused, &guest, started),
-        };
-        let client = guest.client();
-        let answer = AssertUnwindSafe(async { self.authenticate.review(body, client).await });
+        let asker = guest.asker();
+        let client = asker.client;
+        let answer = AssertUnwindSafe(async { self.authenticate.review(body, asker).await });
         match timeout(self.deadlines.review, answer.catch_unwind()).await {
             Ok(Ok(response)) => {
-                if !guest.is_known() && review::grants(response.body()) {
+                if !asker.known && review::grants(response.body()) {
                     guest.recognize();
                 }
                 response.map(Into::into)
@@ -171,19 +165,6 @@ impl<A: Authenticate> Routes<A> {
                 self.metrics.reviewed(Outcome::StsError, started.elapsed());
                 plain(StatusCode::GATEWAY_TIMEOUT, "no decision in time\n")
             }
-        }
-    }
-
-    /// A stranger's turn; who is known needs none.
-    async fn turn(&self, guest: &Guest) -> Result<Option<SemaphorePermit<'_>>, Refused> {
-        if guest.is_known() {
-            return Ok(None);
-        }
-        let share = limits::strangers_share((self.limits)().sts_in_flight);
-        let turn = self.strangers.follow(share).acquire();
-        match timeout(limits::STRANGERS_WAIT, turn).await {
-            Ok(Ok(turn)) => Ok(Some(turn)),
-            Ok(Err(_)) | Err(_) => Err(Refused::Full),
         }
     }
 

@@ -103,7 +103,6 @@ impl Stub {
             connect_to: BTreeMap::from([(HOST.into(), self.address)]),
             ca_file: Some(dir.join("ca.pem")),
             timeout,
-            limit: 1,
         })
         .unwrap()
     }
@@ -179,7 +178,7 @@ fn host() -> StsHost {
     HostPolicy::new(Partition::Aws).judge(HOST).unwrap()
 }
 
-async fn ask(sts: &HttpsSts) -> Result<Reply, StsFault> {
+async fn ask(sts: &HttpsSts) -> Result<Reply, StsUnavailable> {
     let (host, target) = (host(), Secret::new(TARGET));
     let cluster_id: ClusterId = "test~cluster".parse().unwrap();
     let request = StsRequest { host: &host, target: &target, cluster_id: &cluster_id };
@@ -265,7 +264,6 @@ async fn a_peer_that_takes_the_connection_and_is_silent_ends_at_the_limit() {
         connect_to: BTreeMap::from([(HOST.into(), listener.local_addr().unwrap())]),
         ca_file: Some(stub.dir.path().join("ca.pem")),
         timeout: SHORT,
-        limit: 1,
     })
     .unwrap();
     let (fault, silent) = tokio::join!(ask(&sts), listener.accept());
@@ -296,7 +294,7 @@ async fn only_a_certificate_that_the_roots_vouch_for_is_asked() {
         let stub = Stub::with(leaf, Act::Stall("")).await;
         let dir = roots.unwrap_or(&stub).dir.path();
         let fault = ask(&stub.sts_trusting(PATIENCE, dir)).await;
-        assert_eq!(fault, Err(StsUnavailable::Connect.into()));
+        assert_eq!(fault, Err(StsUnavailable::Connect));
         assert_eq!(stub.requests(), [""; 0]);
     }
 }
@@ -309,7 +307,6 @@ async fn a_peer_without_tls_gets_no_plain_request() {
         connect_to: BTreeMap::from([(HOST.into(), listener.local_addr().unwrap())]),
         ca_file: Some(stub.dir.path().join("ca.pem")),
         timeout: PATIENCE,
-        limit: 1,
     })
     .unwrap();
     let plain = async {
@@ -319,21 +316,19 @@ async fn a_peer_without_tls_gets_no_plain_request() {
         first
     };
     let (fault, first) = tokio::join!(ask(&sts), plain);
-    assert_eq!(fault, Err(StsUnavailable::Connect.into()));
+    assert_eq!(fault, Err(StsUnavailable::Connect));
     assert_eq!(first, 22, "a TLS handshake record");
 }
 
 #[tokio::test]
-async fn beyond_the_limit_nobody_is_asked_and_the_place_of_one_who_left_is_free() {
+async fn the_place_of_one_who_left_is_free() {
     let stub = Stub::new(Act::Stall("")).await;
     let sts = stub.sts(PATIENCE);
     let mut first = Box::pin(ask(&sts));
     assert_eq!(first.as_mut().now_or_never(), None);
-    assert_eq!(ask(&sts).await, Err(StsFault::Busy));
+    assert_eq!(sts.under_way.load(Ordering::Relaxed), 1);
     drop(first);
     assert_eq!(sts.under_way.load(Ordering::Relaxed), 0);
-    sts.allow(0);
-    assert_eq!(ask(&sts).await, Err(StsFault::Busy));
 }
 
 #[test]
@@ -364,16 +359,6 @@ async fn only_a_host_that_vouches_for_somebody_becomes_a_regular() {
         drop(ask(&sts).await);
         assert_eq!(sts.regulars.know(HOST), regular, "{text:?}");
     }
-}
-
-#[test]
-fn a_place_is_given_back_however_it_ends() {
-    let under_way = AtomicUsize::new(0);
-    let first = Place::take(&under_way, 1).unwrap();
-    assert_eq!(Place::take(&under_way, 1).map(|_| ()).unwrap_err(), StsFault::Busy);
-    assert_eq!(under_way.load(Ordering::Relaxed), 1);
-    drop(first);
-    assert_eq!(under_way.load(Ordering::Relaxed), 0);
 }
 
 #[test]

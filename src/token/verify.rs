@@ -14,8 +14,10 @@ mod answer;
 /// The network. The seam is at bytes, so that a test with a scripted STS runs all our code.
 pub trait Sts: Send + Sync {
     /// Sends the request and hands back what came, whatever its status.
-    fn ask(&self, request: &StsRequest<'_>)
-    -> impl Future<Output = Result<Reply, StsFault>> + Send;
+    fn ask(
+        &self,
+        request: &StsRequest<'_>,
+    ) -> impl Future<Output = Result<Reply, StsUnavailable>> + Send;
 }
 
 /// A `GET` to STS: fixed method, host of our table, target built from typed fields.
@@ -38,16 +40,6 @@ pub struct Reply {
     pub json: bool,
     /// The body, already cut to a size limit.
     pub body: Vec<u8>,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum StsFault {
-    #[error("as many requests to STS are under way as server.limits allows")]
-    Busy,
-    #[error(transparent)]
-    Unavailable(#[from] StsUnavailable),
 }
 
 /// STS could not be asked. Says what went wrong, never with which URL.
@@ -103,7 +95,7 @@ pub enum Refusal {
     Denied(Denial),
     #[error("STS is throttling us")]
     Throttled,
-    #[error("{}", StsFault::Busy)]
+    #[error("as many requests to STS are under way as server.limits allows")]
     Busy,
     #[error("{0}")]
     Unavailable(#[from] StsUnavailable),
@@ -157,11 +149,7 @@ impl<S: Sts, C: Clock> Verifier<S, C> {
         let mut refusal = Refusal::Denied(Denial::BadSignature);
         for cluster_id in &accept.cluster_ids {
             let request = StsRequest { host: fresh.host(), target: &target, cluster_id };
-            let reply = match self.sts.ask(&request).await {
-                Ok(reply) => reply,
-                Err(StsFault::Busy) => return Err(Refusal::Busy),
-                Err(StsFault::Unavailable(fault)) => return Err(Refusal::Unavailable(fault)),
-            };
+            let reply = self.sts.ask(&request).await?;
             match answer::read(&reply, fresh) {
                 Ok(identity) => return Ok(Caller { identity }),
                 // Only this one can mean that the token is for another of our ids.

@@ -119,8 +119,17 @@ async def idle_frames(crowd, posed) -> None:
 
 async def half_open_streams(crowd, posed) -> None:
     """As many requests as one connection may have, each with as large a head as it may have, and no body."""
+    await _heads(crowd, posed, 2)
+
+
+async def oversized_heads(crowd, posed) -> None:
+    """Heads of twice the size that is allowed, of a request each."""
+    await _heads(crowd, posed, 4)
+
+
+async def _heads(crowd, posed, fields: int) -> None:
     reader, writer = await connected(crowd)
-    block = post(*[(b"x-%d" % n, b"y" * 3900) for n in range(4)])
+    block = post(*[(b"x-%d" % n, b"y" * 3900) for n in range(fields)])
     for n in range(STREAMS):
         await crowd.say(writer, frame(HEADERS, END_HEADERS, 2 * n + 1, block))
     posed()
@@ -163,6 +172,7 @@ LIVES = (
     control_flood,
     idle_frames,
     half_open_streams,
+    oversized_heads,
     slow_streams,
     no_window,
 )

@@ -107,9 +107,10 @@ class Client:
         return self._reply()
 
     def _reply(self) -> Review:
-        reply = self._http.getresponse()
-        text = reply.read().decode()
-        headers = {name.lower(): value for name, value in reply.getheaders()}
+        # A reply that breaks off holds on to the socket.
+        with self._http.getresponse() as reply:
+            text = reply.read().decode()
+            headers = {name.lower(): value for name, value in reply.getheaders()}
         return Review(reply.status, headers, json.loads(text) if text.startswith("{") else {"text": text})
 
     def close(self) -> None:

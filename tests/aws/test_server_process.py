@@ -592,10 +592,12 @@ class TestSlowSts:
         gate.await_came(2)
         began = time.monotonic()
         busy = server.review(mint())
-        # A stranger waits half a second for its turn.
-        assert time.monotonic() - began < PATIENCE_SECONDS
+        # It waits half a second for its turn.
+        assert time.monotonic() - began < 1
         assert (busy.status, busy.body["reason"]) == (429, "TooManyRequests")
         assert "retry-after" not in busy.headers
+        # What needs no STS is answered all the same.
+        assert server.review("k8s-aws-v1.AAAA").reason == "token_malformed"
         gate.open()
         assert all(one.review.granted for one in first)
         assert server.review(mint()).granted

@@ -1,7 +1,7 @@
 //! What STS tells of a caller is text that the caller may have chosen: it reaches the answer, the
 //! log and the metrics whole and harmless, or not at all; and nothing of it is kept.
 
-use iamgate::token::{Reply, StsFault};
+use iamgate::token::{Reply, StsUnavailable};
 use serde_json::json as value;
 
 use crate::support::review::Desk;
@@ -11,7 +11,7 @@ use crate::support::vector::Vector;
 const ACCOUNT: &str = "123456789012";
 
 /// STS's answer about a session of the mapped role. `session` is spelt as in JSON.
-fn session_of(account: &str, session: &str) -> Result<Reply, StsFault> {
+fn session_of(account: &str, session: &str) -> Result<Reply, StsUnavailable> {
     let arn = format!("arn:aws:sts::{account}:assumed-role/Admin/{session}");
     json(200, identity(account, &arn, &format!("AROAEXAMPLE:{session}")))
 }
@@ -115,7 +115,7 @@ async fn the_namesake_of_another_account_or_partition_is_nobody_also_after_the_r
         json(403, error("InvalidClientTokenId")),
         session_of(ACCOUNT, "ann"),
         json(403, error("ExpiredToken")),
-        Err(StsFault::Busy),
+        json(429, ""),
     ]);
     // One token all the time: an answer is about the moment, and is not kept for the next.
     let token = Vector::good().token();
@@ -128,7 +128,7 @@ async fn the_namesake_of_another_account_or_partition_is_nobody_also_after_the_r
         (200, Some("access_key_unknown")),
         (200, None),
         (200, Some("credentials_expired")),
-        (429, Some("too many requests to STS are under way")),
+        (429, Some("STS is throttling requests")),
     ] {
         let seen = desk.review(token.expose()).await;
         assert_eq!((seen.status, seen.reason(), seen.asked), (status, reason, 1));

@@ -1,12 +1,12 @@
 //! What becomes of STS's answers: each has its one refusal, or proves a caller.
 
 use iamgate::identity::{ArnFault, Identity};
-use iamgate::token::{Denial, Refusal, Reply, StsFault, StsUnavailable, Unreadable, Verifier};
+use iamgate::token::{Denial, Refusal, Reply, StsUnavailable, Unreadable, Verifier};
 
 use crate::support::script::{Asked, Script, error, identity, json, other};
 use crate::support::vector::{NOW, Vector, accept};
 
-type Answer = Result<Reply, StsFault>;
+type Answer = Result<Reply, StsUnavailable>;
 
 async fn ask(
     ids: &[&str],
@@ -271,8 +271,7 @@ async fn each_bad_status_has_its_refusal() {
 #[tokio::test]
 async fn sts_that_cannot_be_asked_is_no_denial() {
     let timeout = StsUnavailable::Timeout;
-    assert_eq!(one(Err(timeout.into())).await, Err(Refusal::Unavailable(timeout)));
-    assert_eq!(one(Err(StsFault::Busy)).await, Err(Refusal::Busy));
+    assert_eq!(one(Err(timeout)).await, Err(Refusal::Unavailable(timeout)));
 }
 
 #[tokio::test]

@@ -14,12 +14,10 @@ use crate::keypair;
 use crate::metrics::Metrics;
 use crate::reload::{self, Live, Reloader, Report, Watch, WatchOptions};
 use crate::server::{Certificate, CertificateFault, Health, Renewal};
-use crate::sts::HttpsSts;
 
 pub(super) struct Reloads {
     pub(super) policy: Live<Policy>,
     pub(super) reloader: Arc<Reloader<Policy, Faults>>,
-    pub(super) sts: Arc<HttpsSts>,
     pub(super) certificate: Arc<Certificate>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
@@ -66,7 +64,6 @@ impl Reloads {
         let kept = match report {
             Report::Replaced => {
                 if let Some(policy) = self.policy.get() {
-                    self.sts.allow(policy.limits.sts_in_flight);
                     info!("configuration reloaded");
                     tell_mappings(&policy);
                 }

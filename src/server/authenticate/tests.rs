@@ -19,23 +19,26 @@ use crate::config::{self, Document, ServerOverrides};
 use crate::face::Face;
 use crate::identity::AccountId;
 use crate::reload::{Reload, Reloader};
-use crate::token::{Reply, StsFault, StsRequest, StsUnavailable};
+use crate::token::{Reply, StsRequest, StsUnavailable};
 
 /// 2026-01-02T03:04:05Z, when every token here is signed and judged.
 const NOW: UnixTime = UnixTime::from_secs(1_767_323_045);
-const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4321);
+const ASKER: Asker = Asker {
+    client: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4321),
+    known: false,
+};
 const SIGNATURE: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const ADMIN: &str = "arn:aws:sts::123456789012:assumed-role/Admin/ann";
 
 /// STS from a list. Each answer waits for a permit of `go`.
 struct Script {
-    answers: Mutex<VecDeque<Result<Reply, StsFault>>>,
+    answers: Mutex<VecDeque<Result<Reply, StsUnavailable>>>,
     asked: Mutex<Vec<String>>,
     go: Semaphore,
 }
 
 impl Sts for Arc<Script> {
-    async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsFault> {
+    async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsUnavailable> {
         self.asked.lock().unwrap().push(request.cluster_id.as_str().to_owned());
         let answer = self.answers.lock().unwrap().pop_front();
         let answer = answer.expect("STS was asked once too often");
@@ -90,13 +93,13 @@ fn parse(text: &[u8]) -> Result<Policy, String> {
 }
 
 impl Room {
-    fn new(config: &str, answers: impl IntoIterator<Item = Result<Reply, StsFault>>) -> Self {
+    fn new(config: &str, answers: impl IntoIterator<Item = Result<Reply, StsUnavailable>>) -> Self {
         Self::with_dns(config, answers, Err(Ec2Fault::Connect))
     }
 
     fn with_dns(
         config: &str,
-        answers: impl IntoIterator<Item = Result<Reply, StsFault>>,
+        answers: impl IntoIterator<Item = Result<Reply, StsUnavailable>>,
         dns: Result<Box<str>, Ec2Fault>,
     ) -> Self {
         let script = Arc::new(Script {
@@ -129,7 +132,7 @@ impl Room {
     }
 
     async fn review(&self, token: &str) -> (u16, Value) {
-        read(&self.authenticator.review(question(token), CLIENT).await)
+        read(&self.authenticator.review(question(token), ASKER).await)
     }
 
     fn asked(&self) -> Vec<String> {
@@ -159,24 +162,28 @@ fn question(token: &str) -> Bytes {
 }
 
 fn token() -> String {
+    signed(SIGNATURE)
+}
+
+fn signed(signature: &str) -> String {
     let url = format!(
         "https://sts.us-west-2.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15\
          &X-Amz-Algorithm=AWS4-HMAC-SHA256\
          &X-Amz-Credential=ASIAIOSFODNN7EXAMPLE%2F20260102%2Fus-west-2%2Fsts%2Faws4_request\
          &X-Amz-Date=20260102T030405Z&X-Amz-Expires=60&X-Amz-Security-Token=verysecret\
-         &X-Amz-SignedHeaders=host%3Bx-k8s-aws-id&X-Amz-Signature={SIGNATURE}"
+         &X-Amz-SignedHeaders=host%3Bx-k8s-aws-id&X-Amz-Signature={signature}"
     );
     format!("k8s-aws-v1.{}", URL_SAFE_NO_PAD.encode(url))
 }
 
-fn is(arn: &str, user_id: &str) -> Result<Reply, StsFault> {
+fn is(arn: &str, user_id: &str) -> Result<Reply, StsUnavailable> {
     let account = arn.split(':').nth(4).unwrap();
     let result = json!({"Account": account, "Arn": arn, "UserId": user_id});
     let body = json!({"GetCallerIdentityResponse": {"GetCallerIdentityResult": result}});
     Ok(Reply { status: 200, json: true, body: serde_json::to_vec(&body).unwrap() })
 }
 
-fn no(status: u16, code: &str) -> Result<Reply, StsFault> {
+fn no(status: u16, code: &str) -> Result<Reply, StsUnavailable> {
     let body = json!({"Error": {"Code": code, "Message": "of the caller's choice"}});
     Ok(Reply { status, json: true, body: serde_json::to_vec(&body).unwrap() })
 }
@@ -190,6 +197,26 @@ fn admins() -> String {
         "  mapRoles:\n  - roleARN: arn:aws:iam::123456789012:role/Admin\n    username: \
          admin:{{SessionName}}\n    groups: [b, a, b]\n",
     )
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_all_places_are_taken_only_what_needs_sts_is_put_off() {
+    let one = format!("{}  limits:\n    stsInFlight: 1\n", admins());
+    let room = Room::new(&one, [is(ADMIN, "AROAEXAMPLE:ann")]);
+    let token = token();
+    let mut asking = Box::pin(room.review(&token));
+    assert!((&mut asking).now_or_never().is_none());
+
+    let (status, body) = room.review("k8s-aws-v1.AAAA").await;
+    assert_eq!((status, &body["status"]["error"]), (200, &json!("token_malformed")));
+    let (status, body) = room.review(&signed(&"f".repeat(64))).await;
+    assert_eq!((status, &body["message"]), (429, &json!("too many requests to STS are under way")));
+    assert!(room.counted("authenticate_latency_seconds_count{result=\"sts_throttling\"} 1"));
+
+    room.script.go.add_permits(1);
+    let (status, body) = asking.await;
+    assert_eq!((status, &body["status"]["authenticated"]), (200, &json!(true)));
+    assert_eq!(room.asked().len(), 1);
 }
 
 #[tokio::test]
@@ -210,7 +237,7 @@ async fn a_grant_is_answered_logged_and_counted_without_the_token() {
 
 #[tokio::test]
 async fn each_no_has_its_status_reason_and_label() {
-    let nowhere = StsFault::Unavailable(StsUnavailable::Timeout);
+    let nowhere = StsUnavailable::Timeout;
     for (answer, status, told, result) in [
         (
             no(403, "SignatureDoesNotMatch"),
@@ -224,7 +251,6 @@ async fn each_no_has_its_status_reason_and_label() {
         (no(400, "IncompleteSignature"), 200, "sts_denied", "sts_error"),
         (no(400, "Throttling"), 429, "STS is throttling requests", "sts_throttling"),
         (no(429, "x"), 429, "STS is throttling requests", "sts_throttling"),
-        (Err(StsFault::Busy), 429, "too many requests to STS are under way", "sts_throttling"),
         (no(500, "InternalFailure"), 504, "STS cannot be asked", "sts_error"),
         (Err(nowhere), 504, "STS cannot be asked", "sts_error"),
         (
@@ -286,7 +312,7 @@ async fn tokens_of_others_are_no_event_and_nobody_is_asked_about_bad_ones() {
 async fn a_body_that_is_no_question_is_a_bad_request_and_is_not_told_on() {
     let room = Room::new(&admins(), []);
     for body in ["", "{\"spec\":{\"token\":7}}", "{\"kind\":\"Pod\"} verysecret"] {
-        let response = room.authenticator.review(Bytes::from(body), CLIENT).await;
+        let response = room.authenticator.review(Bytes::from(body), ASKER).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{body}");
         assert_eq!(response.body(), "expected a request body to be a TokenReview\n");
     }

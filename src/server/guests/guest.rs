@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::super::Asker;
 use super::super::limits::{self, Bound};
 use super::{Full, Good, Goods, House, Want};
 
@@ -57,6 +58,11 @@ impl Guest {
         self.client
     }
 
+    /// Who this is to those who answer.
+    pub(in super::super) fn asker(&self) -> Asker {
+        Asker { client: self.client, known: self.is_known() }
+    }
+
     /// The handshake is done.
     pub(in super::super) fn greet(&self) {
         self.greeted.store(true, Ordering::Relaxed);
@@ -66,6 +72,12 @@ impl Guest {
     /// One of its reviews was granted.
     pub(in super::super) fn recognize(&self) {
         self.known.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the next word is ours, and would be the first.
+    pub(super) fn awaits_its_first_answer(&self) -> bool {
+        let answers = self.answers.load(Ordering::Relaxed);
+        answers == 0 && self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Whether it had many answers; of a stranger, whether it asks in vain.
@@ -112,15 +124,25 @@ impl Guest {
         Waiting(Arc::clone(self))
     }
 
-    /// Room for one request, from its head until its answer is sent.
-    pub(in super::super) fn request(self: &Arc<Self>) -> Result<Held, Full> {
-        let mut held = Held { guest: Arc::clone(self), good: Good::Requests, amount: 0 };
+    /// Room for HTTP/2 on the connection.
+    pub(in super::super) fn http2(self: &Arc<Self>) -> Result<Held, Full> {
+        let mut held = self.nothing(Good::Http2);
         held.grow(1).map(|()| held)
     }
 
-    /// Room for a body, of which there is nothing yet.
-    pub(in super::super) fn body(self: &Arc<Self>) -> Held {
-        Held { guest: Arc::clone(self), good: Good::Bytes, amount: 0 }
+    /// Room for one request, from its head until its answer is sent.
+    pub(in super::super) fn request(self: &Arc<Self>) -> Result<Held, Full> {
+        let mut held = self.nothing(Good::Requests);
+        held.grow(1).map(|()| held)
+    }
+
+    /// Room for a request's or an answer's body, of which there is nothing yet.
+    pub(in super::super) fn bytes(self: &Arc<Self>) -> Held {
+        self.nothing(Good::Bytes)
+    }
+
+    fn nothing(self: &Arc<Self>, good: Good) -> Held {
+        Held { guest: Arc::clone(self), good, amount: 0 }
     }
 
     pub(super) fn house(&self) -> &House {
@@ -137,10 +159,6 @@ impl Guest {
 
     pub(super) fn is_asking(&self) -> bool {
         self.asking.load(Ordering::Relaxed) > 0
-    }
-
-    pub(super) fn waits_for_us(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn rested(&self) -> Instant {
@@ -162,15 +180,13 @@ impl Guest {
 
     /// Whether a house that holds `total` is within its bounds, if need be without somebody.
     fn fits(&self, good: Good, total: usize) -> bool {
-        let Bound { all, strangers } = match good {
-            Good::Requests => limits::REQUESTS,
-            Good::Bytes => limits::BODIES,
-        };
+        let Bound { all, strangers } = self.house.bound(good);
         if self.is_dismissed() {
             return false;
         }
-        // In quiet times nobody needs to be counted.
-        if total <= strangers {
+        // In quiet times nobody needs to be counted. And there are fewer connections than requests:
+        // room for one request each comes with the seat.
+        if total <= strangers || (good == Good::Requests && self.goods.held(good) <= 1) {
             return true;
         }
         let mut list = self.house.list();

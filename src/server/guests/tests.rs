@@ -79,6 +79,75 @@ async fn who_keeps_asking_in_vain_goes_before_those_who_just_came() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_had_an_answer_goes_before_those_who_wait_for_their_first() {
+    let guests = guests();
+    let (first, second) = (sit(&guests), sit(&guests));
+    for seat in [&first, &second] {
+        seat.guest.greet();
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    }
+    let _first = (first.guest.ask(), first.guest.wait());
+    drop(second.guest.ask());
+    let _second = (second.guest.ask(), second.guest.wait());
+    let third = guests.seat(CLIENT, 2).unwrap();
+    let _third = third.guest.wait();
+    assert_eq!(gone(&[&first, &second, &third]), [false, true, false]);
+    drop(second);
+    assert_eq!(guests.seat(CLIENT, 2).err(), Some(Full));
+    assert_eq!(gone(&[&first, &third]), [false, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_is_known_leaves_for_strangers_only_while_they_have_less_than_half() {
+    let guests = guests();
+    let seats: Vec<_> = (0..6).map(|_| sit(&guests)).collect();
+    let _busy = [seats[4].guest.wait(), seats[5].guest.wait()];
+    for known in &seats[..4] {
+        known.guest.recognize();
+    }
+    let asking = seats[0].guest.ask();
+    let third = guests.seat(CLIENT, 6).unwrap();
+    assert_eq!(gone(&seats.iter().collect::<Vec<_>>()), [false, true, false, false, false, false]);
+    let _third = third.guest.wait();
+    assert_eq!(guests.seat(CLIENT, 6).err(), Some(Full));
+    drop(asking);
+    assert_eq!(guests.seat(CLIENT, 6).err(), Some(Full));
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_have_http2_on_half_of_the_seats() {
+    let guests = guests();
+    let mut seats = Vec::new();
+    for _ in 0..4 {
+        seats.push(guests.seat(CLIENT, 4).unwrap());
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    }
+    let held: Vec<_> = seats[..2].iter().map(|seat| seat.guest.http2().unwrap()).collect();
+    seats[0].guest.recognize();
+    let _third = seats[2].guest.http2().unwrap();
+    assert_eq!(gone(&seats.iter().collect::<Vec<_>>()), [false; 4]);
+    // Among equals the one that has been at rest for longest.
+    assert!(seats[3].guest.http2().is_ok());
+    assert_eq!(gone(&seats.iter().collect::<Vec<_>>()), [false, true, false, false]);
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_for_one_request_comes_with_the_seat() {
+    let guests = guests();
+    let (hoarders, modest) = ([sit(&guests), sit(&guests)], sit(&guests));
+    let mut held = Vec::new();
+    for hoarder in &hoarders {
+        held.extend((0..REQUESTS.strangers).map(|_| hoarder.guest.request().unwrap()));
+        assert_eq!(hoarder.guest.request().err(), Some(Full));
+    }
+    // They have to leave, and have not let go yet.
+    let _first = modest.guest.request().unwrap();
+    assert_eq!(modest.guest.request().err(), Some(Full));
+    assert_eq!(gone(&[&hoarders[0], &hoarders[1], &modest]), [true, true, false]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_stranger_who_holds_most_gives_way_to_a_request() {
     let guests = guests();
     let (hoarder, modest, known) = (sit(&guests), sit(&guests), sit(&guests));
@@ -100,8 +169,8 @@ async fn the_stranger_who_holds_most_gives_way_to_a_request() {
 async fn who_asks_for_too_much_alone_is_the_one_to_leave() {
     let guests = guests();
     let (hoarder, modest) = (sit(&guests), sit(&guests));
-    let mut large = hoarder.guest.body();
-    let mut small = modest.guest.body();
+    let mut large = hoarder.guest.bytes();
+    let mut small = modest.guest.bytes();
     assert_eq!(small.grow(1), Ok(()));
     assert_eq!(large.grow(BODIES.strangers - 1), Ok(()));
     assert_eq!(large.grow(1), Err(Full));
@@ -114,7 +183,7 @@ async fn those_who_are_known_have_bounds_too() {
     let guests = guests();
     let (known, stranger) = (sit(&guests), sit(&guests));
     known.guest.recognize();
-    let (mut ours, mut theirs) = (known.guest.body(), stranger.guest.body());
+    let (mut ours, mut theirs) = (known.guest.bytes(), stranger.guest.bytes());
     assert_eq!(theirs.grow(BODIES.strangers), Ok(()));
     assert_eq!(ours.grow(BODIES.all - BODIES.strangers), Ok(()));
     assert_eq!(ours.grow(BODIES.strangers), Ok(()));

@@ -119,32 +119,23 @@ async fn of_bodies_that_do_not_end_the_largest_give_way() {
 }
 
 #[tokio::test]
-async fn strangers_reviews_take_turns_and_those_who_are_known_need_none() {
+async fn answers_that_nobody_takes_are_counted_and_the_one_who_has_most_leaves() {
     let server = Server::start(Options::default()).await;
-    server.limits.lock().unwrap().sts_in_flight = 4;
-    let mut known = asked(&server, GRANT).await;
-    let mut waiting = Vec::new();
-    for _ in 0..limits::strangers_share(4) {
-        let mut stream = server.connect().await;
-        stream.write_all(kept_alive("wait").as_bytes()).await.unwrap();
-        server.echo.arrived().await;
-        waiting.push(stream);
+    let (hoarder, other) = (server.http2_with_window(Some(0)), server.http2());
+    let answer = "x".repeat(60_000);
+    let mut untaken = Vec::new();
+    for _ in 0..limits::BODIES.strangers / answer.len() {
+        let asking = hoarder.post(server.url("/authenticate")).body(answer.clone()).send();
+        untaken.push(asking.await.unwrap());
     }
-    let (status, answer) = server.ask(&request("POST", "/authenticate", "review")).await;
-    assert_eq!(status, 429);
-    let told = answer.split_once("\r\n\r\n").unwrap().1;
-    let told: serde_json::Value = serde_json::from_str(told).unwrap();
-    assert_eq!(told["reason"], "TooManyRequests");
-    assert_eq!(told["message"], "too many requests under way");
-    ask_again(&mut known, "again").await;
-    let next = server.connect();
-    let mut next = next.await;
-    next.write_all(request("POST", "/authenticate", "review").as_bytes()).await.unwrap();
-    server.echo.go.add_permits(1);
-    assert!(to_end(&mut next).await.ends_with("review"));
-    server.echo.go.add_permits(2);
-    for mut stream in waiting {
-        assert!(until(&mut stream, "wait").await.starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(server.ask(&request("POST", "/authenticate", "review")).await.0, 200);
+    assert!(server.counted("connections_refused_total{port=\"tls\"} 0"));
+
+    let taken = other.post(server.url("/authenticate")).body(answer.clone()).send().await.unwrap();
+    assert_eq!(taken.text().await.unwrap(), answer);
+    assert!(server.counted("connections_refused_total{port=\"tls\"} 1"));
+    for answer in untaken {
+        assert!(answer.bytes().await.is_err_and(|error| error.is_decode() || error.is_body()));
     }
 }
 

@@ -41,8 +41,8 @@ impl Echo {
 }
 
 impl Authenticate for Echo {
-    async fn review(&self, body: Bytes, client: SocketAddr) -> Response<Bytes> {
-        assert!(client.ip().is_loopback());
+    async fn review(&self, body: Bytes, asker: Asker) -> Response<Bytes> {
+        assert!(asker.client.ip().is_loopback());
         match &body[..] {
             b"panic" => panic!("as asked"),
             b"wait" => {
@@ -176,7 +176,13 @@ impl Server {
     }
 
     pub(super) fn http2(&self) -> reqwest::Client {
+        self.http2_with_window(None)
+    }
+
+    /// With leave to send so many bytes of each answer, until they are read.
+    pub(super) fn http2_with_window(&self, window: Option<u32>) -> reqwest::Client {
         reqwest::Client::builder()
+            .http2_initial_stream_window_size(window)
             .tls_backend_preconfigured(self.client_config(b"h2"))
             .no_proxy()
             .timeout(PATIENCE)

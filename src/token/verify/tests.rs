@@ -21,8 +21,8 @@ impl Clock for &At {
 struct Nobody;
 
 impl Sts for Nobody {
-    async fn ask(&self, _: &StsRequest<'_>) -> Result<Reply, StsFault> {
-        Err(StsFault::Busy)
+    async fn ask(&self, _: &StsRequest<'_>) -> Result<Reply, StsUnavailable> {
+        Err(StsUnavailable::Connect)
     }
 }
 

@@ -17,8 +17,8 @@ use iamgate::mapping::InstanceId;
 use iamgate::metrics::Metrics;
 use iamgate::reload::{Live, Reload, Reloader};
 use iamgate::secret::Secret;
-use iamgate::server::{Authenticate, Authenticator};
-use iamgate::token::{Malformed, Refusal, Reply, Stale, StsFault, Verifier};
+use iamgate::server::{Asker, Authenticate, Authenticator};
+use iamgate::token::{Malformed, Refusal, Reply, Stale, StsUnavailable, Verifier};
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
 
@@ -57,7 +57,7 @@ impl PrivateDns for NoInstances {
 }
 
 impl Desk {
-    pub(crate) fn new(answers: impl IntoIterator<Item = Result<Reply, StsFault>>) -> Self {
+    pub(crate) fn new(answers: impl IntoIterator<Item = Result<Reply, StsUnavailable>>) -> Self {
         let sts = Script::new(answers);
         let metrics = Arc::new(Metrics::new(NOW, || None));
         let before = Mutex::new(FRESH.get_or_init(|| metrics.encode()).clone());
@@ -81,7 +81,7 @@ impl Desk {
         });
         let asked = self.sts.asked();
         let question = serde_json::to_vec(&question).unwrap();
-        let response = self.authenticator.review(question.into(), CLIENT).await;
+        let response = self.authenticator.review(question.into(), ASKER).await;
         assert_eq!(response.headers().len(), 1, "a content type, and never Retry-After");
         let after = self.metrics.encode();
         let before = std::mem::replace(&mut *self.before.lock().unwrap(), after.clone());
@@ -186,7 +186,10 @@ pub(crate) fn assert_tells_nothing_of(token: &str, told: &str) {
 /// Made once: there are thousands of reviews.
 static FRESH: OnceLock<String> = OnceLock::new();
 static POLICY: OnceLock<Live<Policy>> = OnceLock::new();
-const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4321);
+const ASKER: Asker = Asker {
+    client: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4321),
+    known: false,
+};
 const CONFIG: &str = "\
 clusterID: test-cluster
 server:

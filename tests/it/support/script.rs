@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use iamgate::token::{Reply, Sts, StsFault, StsRequest};
+use iamgate::token::{Reply, Sts, StsRequest, StsUnavailable};
 
 /// The questions that were asked: host, target, cluster id.
 pub(crate) type Asked = Vec<(String, String, String)>;
@@ -11,10 +11,10 @@ pub(crate) type Asked = Vec<(String, String, String)>;
 #[derive(Clone, Default)]
 pub(crate) struct Script(Arc<Mutex<(Answers, Asked)>>);
 
-type Answers = VecDeque<Result<Reply, StsFault>>;
+type Answers = VecDeque<Result<Reply, StsUnavailable>>;
 
 impl Script {
-    pub(crate) fn new(replies: impl IntoIterator<Item = Result<Reply, StsFault>>) -> Self {
+    pub(crate) fn new(replies: impl IntoIterator<Item = Result<Reply, StsUnavailable>>) -> Self {
         Self(Arc::new(Mutex::new((replies.into_iter().collect(), Vec::new()))))
     }
 
@@ -33,7 +33,7 @@ impl Script {
 }
 
 impl Sts for Script {
-    async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsFault> {
+    async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsUnavailable> {
         let mut script = self.0.lock().unwrap();
         let asked = (
             request.host.as_str().to_owned(),
@@ -46,12 +46,12 @@ impl Sts for Script {
 }
 
 /// An answer with a JSON content type.
-pub(crate) fn json(status: u16, body: impl Into<Vec<u8>>) -> Result<Reply, StsFault> {
+pub(crate) fn json(status: u16, body: impl Into<Vec<u8>>) -> Result<Reply, StsUnavailable> {
     Ok(Reply { status, json: true, body: body.into() })
 }
 
 /// An answer of another type.
-pub(crate) fn other(status: u16, body: impl Into<Vec<u8>>) -> Result<Reply, StsFault> {
+pub(crate) fn other(status: u16, body: impl Into<Vec<u8>>) -> Result<Reply, StsUnavailable> {
     Ok(Reply { status, json: false, body: body.into() })
 }
 
