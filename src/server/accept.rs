@@ -198,7 +198,8 @@ where
 {
     let deadlines = watch.deadlines;
     let shaken = tokio::select! {
-        // Boxed: a connection's task keeps the size of its largest moment for as long as it lives.
+        // A connection's task keeps the size of its largest moment for as long as it lives: what is
+        // large, or short-lived, is boxed.
         shaken = Box::pin(handshake(stream, &greetings, deadlines)) => shaken,
         () = watch.seat.guest().has_to_leave() => return,
         () = async { watch.draining.begun().await; sleep(deadlines.unspoken).await } => return,
@@ -239,7 +240,7 @@ async fn handshake(
     stream: TcpStream,
     greetings: &Greetings,
     deadlines: Deadlines,
-) -> io::Result<TlsStream<TcpStream>> {
+) -> io::Result<Box<TlsStream<TcpStream>>> {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream);
     let hello = timeout(deadlines.handshake, hello).await??;
     let queue = greetings.queue.follow((greetings.limits)().handshakes);
@@ -249,10 +250,11 @@ async fn handshake(
     let mut shaking = pin!(hello.into_stream(greetings.certificate.config()));
     let answered = poll_fn(|cx| Poll::Ready(shaking.as_mut().poll(cx))).await;
     drop(place);
-    match answered {
+    let shaken = match answered {
         Poll::Ready(shaken) => shaken,
         Poll::Pending => timeout(deadlines.handshake, shaking).await?,
-    }
+    };
+    shaken.map(Box::new)
 }
 
 async fn serve_http1<I, S>(io: I, watch: Watch, service: S)

@@ -1,8 +1,8 @@
 //! What the webhook's port presents and demands in a TLS handshake, replaceable while it serves.
 //!
-//! TLS 1.2 or later with ring's ciphers, ALPN `h2` and `http/1.1`. A renewal is a whole new
-//! `ServerConfig`, so that sessions made under an old certificate or client CA resume under
-//! neither.
+//! TLS 1.2 or later with ring's ciphers, ALPN `h2` and `http/1.1`. No session is resumed: API
+//! servers keep their connections, and none outlives the certificate or client CA that it was made
+//! under by a ticket.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{RootCertStore, ServerConfig};
 
@@ -145,6 +145,8 @@ impl Current {
         };
         let resolver = SingleCertAndKey::from(Arc::clone(pair.certified()));
         let mut config = verified.with_cert_resolver(Arc::new(resolver));
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self { pair, clients, config: Arc::new(config) })
     }

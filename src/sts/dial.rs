@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,9 +11,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
+use hyper::rt;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -53,7 +55,7 @@ impl Dial {
 }
 
 impl Service<Uri> for Dial {
-    type Response = MaybeHttpsStream<MaybeHttpsStream<Tcp>>;
+    type Response = MaybeHttpsStream<Line>;
     type Error = Fault;
     type Future = Connecting<Self::Response>;
 
@@ -71,6 +73,13 @@ impl Service<Uri> for Dial {
 #[derive(Clone)]
 struct Road(Arc<Roads>);
 
+/// A connection straight to STS, or through a proxy. The latter's TLS is boxed: it would double the
+/// size of every connection.
+enum Line {
+    Direct(Tcp),
+    Tunnel(Box<MaybeHttpsStream<Tcp>>),
+}
+
 struct Roads {
     connect_to: BTreeMap<Box<str>, SocketAddr>,
     proxies: Matcher,
@@ -79,7 +88,7 @@ struct Roads {
 }
 
 impl Service<Uri> for Road {
-    type Response = MaybeHttpsStream<Tcp>;
+    type Response = Line;
     type Error = Fault;
     type Future = Connecting<Self::Response>;
 
@@ -94,19 +103,70 @@ impl Service<Uri> for Road {
 }
 
 impl Roads {
-    async fn connect(&self, uri: Uri) -> Result<MaybeHttpsStream<Tcp>, Fault> {
+    async fn connect(&self, uri: Uri) -> Result<Line, Fault> {
         if let Some(address) = uri.host().and_then(|host| self.connect_to.get(host)) {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            return Ok(MaybeHttpsStream::Http(TokioIo::new(stream)));
+            return Ok(Line::Direct(TokioIo::new(stream)));
         }
         let Some(proxy) = self.proxies.intercept(&uri) else {
-            return Ok(MaybeHttpsStream::Http(self.plain.clone().call(uri).await?));
+            return Ok(Line::Direct(self.plain.clone().call(uri).await?));
         };
         let mut tunnel = Tunnel::new(proxy.uri().clone(), self.to_proxy.clone());
         if let Some(credentials) = proxy.basic_auth() {
             tunnel = tunnel.with_auth(credentials.clone());
         }
-        Ok(tunnel.call(uri).await?)
+        // Boxed: without a proxy, no connection carries its state.
+        Ok(Line::Tunnel(Box::new(Box::pin(tunnel.call(uri)).await?)))
+    }
+}
+
+impl Line {
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut (dyn Stream + Unpin)> {
+        match self.get_mut() {
+            Self::Direct(stream) => Pin::new(stream),
+            Self::Tunnel(stream) => Pin::new(&mut **stream),
+        }
+    }
+}
+
+trait Stream: rt::Read + rt::Write {}
+
+impl<S: rt::Read + rt::Write> Stream for S {}
+
+impl Connection for Line {
+    fn connected(&self) -> Connected {
+        match self {
+            Self::Direct(stream) => stream.connected(),
+            Self::Tunnel(stream) => stream.connected(),
+        }
+    }
+}
+
+impl rt::Read for Line {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.stream().poll_read(cx, buf)
+    }
+}
+
+impl rt::Write for Line {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.stream().poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_shutdown(cx)
     }
 }
