@@ -75,7 +75,7 @@ struct Road(Arc<Roads>);
 
 /// A connection straight to STS, or through a proxy. The latter's TLS is boxed: it would double the
 /// size of every connection.
-enum Line {
+pub(super) enum Line {
     Direct(Tcp),
     Tunnel(Box<MaybeHttpsStream<Tcp>>),
 }
