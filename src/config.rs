@@ -125,7 +125,7 @@ pub struct Limits {
     pub connections: usize,
     /// TLS handshakes that wait for our part; beyond, they queue.
     pub handshakes: usize,
-    /// STS exchanges under way; beyond, 429.
+    /// STS exchanges under way; beyond, reviews wait for their turn.
     pub sts_in_flight: usize,
     /// Bytes of a request body; beyond, 413.
     pub body: usize,

@@ -212,7 +212,7 @@ static LIMITS: &[Key] = &[
     key(
         "stsInFlight",
         Shape::Number(limits::STS_IN_FLIGHT),
-        "STS exchanges under way; beyond, 429.",
+        "STS exchanges under way; beyond, reviews wait for their turn.",
     )
     .default("64"),
     key("body", Shape::Number(limits::BODY), "Bytes of a request body; beyond, 413.")

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::super::Asker;
 use super::super::limits::{self, Bound};
 use super::{Full, Good, Goods, House, Want};
+use crate::metrics::Port;
 
 /// One connection, as those who serve it see it.
 #[derive(Debug)]
@@ -80,9 +81,10 @@ impl Guest {
         answers == 0 && self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether it had many answers; of a stranger, whether it asks in vain.
+    /// Whether it had many answers; of a stranger to the webhook, whether it asks in vain.
     pub(super) fn is_persistent(&self) -> bool {
-        self.answers.load(Ordering::Relaxed) >= limits::PERSISTENT
+        let asks_in_vain = self.answers.load(Ordering::Relaxed) >= limits::PERSISTENT;
+        asks_in_vain && self.house.port == Port::Tls
     }
 
     pub(in super::super) fn is_known(&self) -> bool {

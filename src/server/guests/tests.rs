@@ -79,6 +79,17 @@ async fn who_keeps_asking_in_vain_goes_before_those_who_just_came() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_the_health_port_whoever_asks_often_is_no_stranger() {
+    let metrics = Arc::new(Metrics::new(UnixTime::from_secs(0), || None));
+    let guests = Guests::new(Port::Health, &metrics);
+    let (scraper, silent) = (sit(&guests), sit(&guests));
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    (0..PERSISTENT).for_each(|_| drop(scraper.guest.ask()));
+    assert!(guests.make_room());
+    assert_eq!(gone(&[&scraper, &silent]), [false, true]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_had_an_answer_goes_before_those_who_wait_for_their_first() {
     let guests = guests();
     let (first, second) = (sit(&guests), sit(&guests));
