@@ -215,16 +215,6 @@ pub fn refusal(told: Told, version: Version) -> Vec<u8> {
     }
 }
 
-/// Whether these bytes, an answer of this module, let somebody in.
-pub fn grants(answer: &[u8]) -> bool {
-    // Everything before it is ours, and the same each time.
-    let rest = answer.strip_prefix(br#"{"apiVersion":"authentication.k8s.io/v1"#);
-    let rest = rest.map(|rest| rest.strip_prefix(b"beta1").unwrap_or(rest));
-    let granted: &[u8] =
-        br#"","kind":"TokenReview","metadata":{},"spec":{},"status":{"authenticated":true,"#;
-    rest.is_some_and(|rest| rest.starts_with(granted))
-}
-
 fn tell(version: Version, status: &Status<'_>) -> Vec<u8> {
     let api_version = match version {
         Version::V1 => "authentication.k8s.io/v1",

@@ -44,7 +44,8 @@ use crate::metrics::Metrics;
 
 /// Answers one TokenReview.
 pub trait Authenticate: Send + Sync + 'static {
-    /// The answer to the request `body`, which is whole and within the limit, of `asker`.
+    /// The answer to the request `body`, which is whole and within the limit, of `asker`; one that
+    /// lets somebody in has [`Granted`] among its extensions.
     ///
     /// A panic costs this review and no other. The future is dropped where the peer goes away.
     fn review(&self, body: Bytes, asker: Asker) -> impl Future<Output = Response<Bytes>> + Send;
@@ -59,6 +60,10 @@ pub struct Asker {
     /// whoever else can reach it; those who have shown nothing yet wait behind those who have.
     pub known: bool,
 }
+
+/// The mark of an answer that lets somebody in: it makes its connection known.
+#[derive(Clone, Copy, Debug)]
+pub struct Granted;
 
 /// The limits in force at the moment of the call.
 pub type LimitsNow = Arc<dyn Fn() -> Limits + Send + Sync>;

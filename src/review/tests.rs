@@ -192,22 +192,6 @@ fn a_denial_is_a_decision_and_has_a_reason_unless_the_token_is_not_ours() {
 }
 
 #[test]
-fn a_grant_is_told_from_every_other_answer() {
-    let user = User { name: "ops".into(), groups: vec![] };
-    for scrubbed in [true, false] {
-        assert!(grants(answer(&user, scrubbed).as_bytes()));
-    }
-    let beta = answer(&user, true).replacen("/v1", "/v1beta1", 1);
-    assert!(grants(beta.as_bytes()));
-    for version in [Version::V1, Version::V1Beta1] {
-        for told in [Told::NotOurs, Told::Denied("x"), Told::TooMany("x"), Told::Unavailable("x")] {
-            assert!(!grants(&refusal(told, version)), "{told:?}");
-        }
-    }
-    assert!(!grants(b"") && !grants(br#"x"status":{"authenticated":true,"#));
-}
-
-#[test]
 fn no_decision_is_a_status_that_the_api_server_tries_again_on() {
     for (told, code, reason) in
         [(Told::TooMany("m"), 429, "TooManyRequests"), (Told::Unavailable("m"), 504, "Timeout")]

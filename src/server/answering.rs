@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes};
 use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::{Service, service_fn};
@@ -28,7 +29,10 @@ where
     B: Body + Unpin,
 {
     service_fn(move |mut request: Request<Incoming>| {
-        let Ok(held) = guest.request() else { return Answering(None) };
+        let Ok(held) = guest.request() else {
+            guest.turned_away();
+            return Answering(None);
+        };
         request.extensions_mut().insert(Arc::clone(&guest));
         let (asking, answer) = (guest.ask(), Box::pin(service.call(request)));
         let answered = guest.bytes();
@@ -66,6 +70,7 @@ where
         let Ok(answer) = ready!(asked.answer.as_mut().poll(cx));
         let size = usize::try_from(answer.body().size_hint().lower());
         if !size.is_ok_and(|size| asked.answered.grow(size).is_ok()) {
+            asked.answered.guest().turned_away();
             self.0 = None;
             return Poll::Ready(Ok(full()));
         }
@@ -81,21 +86,48 @@ fn full<B>() -> Response<Sending<B>> {
     response
 }
 
-/// A body being sent, which takes the place of its request until it is dropped.
+/// A body being sent. What it takes is held until its last piece is gone.
 pub(super) struct Sending<B>(Option<(B, Option<[Held; 2]>)>);
 
+/// A piece of a body. HTTP/2 takes a whole one as soon as it may send a byte of it.
+pub(super) struct Piece<D> {
+    data: D,
+    _held: Option<[Held; 2]>,
+}
+
+impl<D: Buf> Buf for Piece<D> {
+    fn remaining(&self) -> usize {
+        self.data.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.data.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.data.advance(count);
+    }
+
+    fn copy_to_bytes(&mut self, count: usize) -> Bytes {
+        self.data.copy_to_bytes(count)
+    }
+}
+
 impl<B: Body + Unpin> Body for Sending<B> {
-    type Data = B::Data;
+    type Data = Piece<B::Data>;
     type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        match &mut self.0 {
-            Some((body, _)) => Pin::new(body).poll_frame(cx),
-            None => Poll::Ready(None),
-        }
+    ) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
+        let Some((body, held)) = &mut self.0 else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+        let last = body.is_end_stream();
+        Poll::Ready(frame.map(|frame| {
+            let held = if last { held.take() } else { None };
+            Ok(frame?.map_data(|data| Piece { data, _held: held }))
+        }))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::flights::Flights;
 use super::places::{Full, Places};
-use super::{Asker, Authenticate};
+use super::{Asker, Authenticate, Granted};
 use crate::clock::Clock;
 use crate::config::Policy;
 use crate::ec2::{Ec2Fault, Meaning, PrivateDns};
@@ -35,9 +35,10 @@ pub struct Authenticator<S, C, D> {
     places: Places,
 }
 
-/// A token's digest, and which policy it is judged by: an answer under the old cluster IDs is none
-/// under the new. The flight holds the policy, so the address cannot stand for another meanwhile.
-type Key = ([u8; 32], usize);
+/// A token's digest, which policy it is judged by, and whether those who ask are known. An answer
+/// under the old cluster IDs is none under the new; the flight holds the policy, so the address
+/// cannot stand for another meanwhile. Who is known does not wait in a stranger's place.
+type Key = ([u8; 32], usize, bool);
 
 /// Why a caller is not let in, or nothing can be said.
 enum No {
@@ -109,7 +110,11 @@ where
             );
         }
         match self.user(identity, &policy).await {
-            Ok(user) => (Outcome::Success, grant(&user, identity, scrubbed, client, version)),
+            Ok(user) => {
+                let mut response = grant(&user, identity, scrubbed, client, version);
+                response.extensions_mut().insert(Granted);
+                (Outcome::Success, response)
+            }
             Err(no) => {
                 let told = (!scrubbed).then(|| identity.arn.canonical());
                 refuse(&no, told.as_deref(), client, version)
@@ -124,7 +129,8 @@ where
         asker: Asker,
     ) -> Result<Arc<Caller>, Refusal> {
         let fresh = self.verifier.admit(question.token(), &policy.accept)?;
-        let key = (sha256(question.token().expose().as_bytes()), Arc::as_ptr(policy).addr());
+        let key =
+            (sha256(question.token().expose().as_bytes()), Arc::as_ptr(policy).addr(), asker.known);
         let region = fresh.host().region_label().to_owned();
         let flight = self.flights.join(key, || {
             let (verifier, policy) = (Arc::clone(&self.verifier), Arc::clone(policy));
@@ -154,8 +160,7 @@ where
 
     /// The session name of an instance's role is the instance's id; no other has a DNS name.
     async fn private_dns(&self, identity: &Identity) -> Result<Box<str>, No> {
-        let instance: InstanceId =
-            identity.session_name.parse().map_err(|_| No::Render(RenderFault::NotAnInstance))?;
+        let instance = InstanceId::of(identity).ok_or(No::Render(RenderFault::NotAnInstance))?;
         // Boxed: hardly any review takes this way, and every one would carry its state.
         Box::pin(self.dns.lookup(&instance, identity.account)).await.map_err(No::Ec2)
     }

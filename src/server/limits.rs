@@ -108,8 +108,9 @@ pub(super) const fn http2(connections: usize) -> Bound {
     Bound { all: connections, strangers: connections.div_ceil(2) }
 }
 
-/// Of so many questions to STS, those that strangers may ask at once.
-pub(super) const fn strangers_share(sts_in_flight: usize) -> usize {
+/// Of so many questions to STS, those that strangers, or those who are known, may ask at once where
+/// the others ask too.
+pub(super) const fn share(sts_in_flight: usize) -> usize {
     sts_in_flight - sts_in_flight / 4
 }
 
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_leave_questions_to_others_where_there_are_enough() {
-        assert_eq!([1, 2, 4, 64].map(strangers_share), [1, 2, 3, 48]);
+    fn a_part_of_the_questions_is_left_to_others_where_there_are_enough() {
+        assert_eq!([1, 2, 4, 64].map(share), [1, 2, 3, 48]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A burst is worked off in its order instead of being turned away: kube-apiserver takes a 429 for
 //! a failed try. Those who are known go before strangers, and have a part of the places to
-//! themselves. Whoever floods a queue does not keep others out of it: a connection that has nothing
+//! themselves; strangers have a part as well, while they wait for it. Whoever floods a queue does not keep others out of it: a connection that has nothing
 //! in it may always add one.
 
 use std::collections::VecDeque;
@@ -78,13 +78,14 @@ impl Places {
         if known.taken + strangers.taken >= limit {
             return None;
         }
-        if let Some(next) = known.next() {
-            return Some((true, next));
-        }
-        if strangers.taken >= limits::strangers_share(limit) {
-            return None;
-        }
-        strangers.next().map(|next| (false, next))
+        // Each leaves a part to the other, but only strangers leave theirs empty.
+        let share = limits::share(limit);
+        let mut stranger = || match strangers.taken < share {
+            true => strangers.next().map(|next| (false, next)),
+            false => None,
+        };
+        let first = if known.taken < share { None } else { stranger() };
+        first.or_else(|| known.next().map(|next| (true, next))).or_else(stranger)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -265,6 +266,26 @@ mod tests {
         assert!((&mut fifth).now_or_never().is_none());
         held.clear();
         fifth.now_or_never().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn those_who_are_known_leave_places_to_strangers_who_wait() {
+        let places = Places::default();
+        let mut held = Vec::new();
+        for port in 0..4 {
+            held.push(places.take(known(port), 4).await.unwrap());
+        }
+        let mut next = Box::pin(places.take(known(4), 4));
+        assert!((&mut next).now_or_never().is_none());
+        let mut stranger = Box::pin(places.take(stranger(5), 4));
+        assert!((&mut stranger).now_or_never().is_none());
+
+        held.pop();
+
+        assert!((&mut next).now_or_never().is_none());
+        let _stranger = stranger.now_or_never().unwrap().unwrap();
+        held.pop();
+        next.now_or_never().unwrap().unwrap();
     }
 
     #[tokio::test]

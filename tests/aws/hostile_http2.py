@@ -153,7 +153,16 @@ async def slow_streams(crowd, posed) -> None:
 
 async def no_window(crowd, posed) -> None:
     """Questions with large answers, and no leave to send them."""
-    reader, writer = await connected(crowd, setting(4, 0))
+    await _untaken(crowd, posed, 0)
+
+
+async def tiny_window(crowd, posed) -> None:
+    """The same, with leave to send the first byte of each."""
+    await _untaken(crowd, posed, 1)
+
+
+async def _untaken(crowd, posed, window: int) -> None:
+    reader, writer = await connected(crowd, setting(4, window))
     drained = asyncio.create_task(closed(reader))
     # The metrics, the largest answer that there is.
     block = b"\x82\x87\x04" + hpack_text(b"/metrics") + b"\x01" + hpack_text(b"127.0.0.1")
@@ -175,4 +184,5 @@ LIVES = (
     oversized_heads,
     slow_streams,
     no_window,
+    tiny_window,
 )

@@ -147,6 +147,14 @@ impl Guest {
         Held { guest: Arc::clone(self), good, amount: 0 }
     }
 
+    /// There is no room for a request of it, or for the answer.
+    pub(in super::super) fn turned_away(&self) {
+        if let Some(more) = self.house.list().told.tell() {
+            let (port, client) = (self.house.port.label(), self.client);
+            tracing::warn!(port, %client, more, "no room for a request or its answer");
+        }
+    }
+
     pub(super) fn house(&self) -> &House {
         &self.house
     }
@@ -236,6 +244,10 @@ pub(in super::super) struct Held {
 }
 
 impl Held {
+    pub(in super::super) fn guest(&self) -> &Guest {
+        &self.guest
+    }
+
     /// Takes `more` of it, for which the stranger who holds most may have to leave.
     pub(in super::super) fn grow(&mut self, more: usize) -> Result<(), Full> {
         self.amount += more;

@@ -4,9 +4,6 @@ use rustls::pki_types::ServerName;
 
 use super::*;
 
-/// The beginning of an answer that lets somebody in, which the echo gives back.
-const GRANT: &str = r#"{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","metadata":{},"spec":{},"status":{"authenticated":true,"user":{}}}"#;
-
 fn kept_alive(body: &str) -> String {
     request("POST", "/authenticate", body).replace("connection: close\r\n", "")
 }
@@ -44,6 +41,7 @@ async fn with_all_seats_taken_a_stranger_gives_way_and_health_still_answers() {
     assert_eq!(server.ask_plain(&request("GET", "/healthz", "")).await.0, 200);
     ask_again(&mut known, "again").await;
     ask_again(&mut third, "again").await;
+    assert_eq!(*server.echo.known.lock().unwrap(), [false, false, false, true, false]);
     drop((known, third));
     until_counted(&server, "connections{port=\"tls\"} 0").await;
 }
@@ -120,8 +118,14 @@ async fn of_bodies_that_do_not_end_the_largest_give_way() {
 
 #[tokio::test]
 async fn answers_that_nobody_takes_are_counted_and_the_one_who_has_most_leaves() {
+    for window in [0, 1] {
+        the_one_with_most_untaken_leaves(window).await;
+    }
+}
+
+async fn the_one_with_most_untaken_leaves(window: u32) {
     let server = Server::start(Options::default()).await;
-    let (hoarder, other) = (server.http2_with_window(Some(0)), server.http2());
+    let (hoarder, other) = (server.http2_with_window(Some(window)), server.http2());
     let answer = "x".repeat(60_000);
     let mut untaken = Vec::new();
     for _ in 0..limits::BODIES.strangers / answer.len() {

@@ -27,10 +27,15 @@ pub(super) const NOW: UnixTime = UnixTime::from_secs(1_790_000_000);
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) const SHORT: Duration = Duration::from_millis(150);
 
+/// What the echo answers as a grant.
+pub(super) const GRANT: &str = "grant";
+
 /// Answers with the request's body; `panic` panics; `wait` waits for a permit of `go`.
 pub(super) struct Echo {
     pub(super) arrived: Semaphore,
     pub(super) go: Semaphore,
+    /// Of each review that was answered, whether its connection was known.
+    pub(super) known: Mutex<Vec<bool>>,
 }
 
 impl Echo {
@@ -51,7 +56,12 @@ impl Authenticate for Echo {
             }
             _ => {}
         }
-        Response::new(body)
+        self.known.lock().unwrap().push(asker.known);
+        let mut response = Response::new(body);
+        if response.body() == GRANT {
+            response.extensions_mut().insert(Granted);
+        }
+        response
     }
 }
 
@@ -102,7 +112,11 @@ impl Server {
         let limits = Arc::new(Mutex::new(Limits::default()));
         let now = Arc::clone(&limits);
         let (stop, stopped) = oneshot::channel();
-        let echo = Arc::new(Echo { arrived: Semaphore::new(0), go: Semaphore::new(0) });
+        let echo = Arc::new(Echo {
+            arrived: Semaphore::new(0),
+            go: Semaphore::new(0),
+            known: Mutex::default(),
+        });
         let metrics = Arc::new(Metrics::new(NOW, || None));
         let health = Arc::new(Health::default());
         let (address, health_address) = (tls.local_addr().unwrap(), plain.local_addr().unwrap());
