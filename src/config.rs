@@ -39,6 +39,7 @@ pub use self::client::{ClientOverrides, ClientSettings, acceptance, client};
 pub use self::document::Document;
 pub use self::fault::{Checked, Fault, Faults, Warning};
 pub use self::schema::schema;
+pub(crate) use self::section::boolean;
 pub use self::server::{ServerOverrides, server};
 
 use crate::identity::{AccountId, Partition};

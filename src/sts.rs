@@ -23,7 +23,6 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::client;
 use hyper_util::client::legacy::Builder;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
 use tokio::task::yield_now;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
@@ -41,7 +40,7 @@ pub struct HttpsSts {
     burst: OnceLock<Client>,
     passing: OnceLock<Client>,
     regulars: Regulars,
-    tls: ClientConfig,
+    dial: Dial,
     under_way: AtomicUsize,
 }
 
@@ -63,13 +62,14 @@ impl HttpsSts {
     /// `ca_file` cannot be read or holds no certificate.
     pub fn new(config: Config) -> Result<Self, TrustFault> {
         let tls = trust::client(config.ca_file.as_deref())?;
+        let dial = Dial::new(&tls, &config.connect_to, CONNECT.min(config.timeout));
         Ok(Self {
             config,
             steady: OnceLock::new(),
             burst: OnceLock::new(),
             passing: OnceLock::new(),
             regulars: Regulars::default(),
-            tls,
+            dial,
             under_way: AtomicUsize::new(0),
         })
     }
@@ -83,14 +83,13 @@ impl HttpsSts {
             false => (&self.passing, PASSING, STEADY_IDLE),
         };
         slot.get_or_init(|| {
-            let limit = CONNECT.min(self.config.timeout);
             Builder::new(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
                 .pool_max_idle_per_host(kept)
                 .pool_idle_timeout(idle)
                 // STS speaks HTTP/1.1 alone; and an answer in HTTP/2 has more ways to be endless.
                 .http1_read_buf_exact_size(HEAD)
-                .build(Dial::new(&self.tls, &self.config.connect_to, limit))
+                .build(self.dial.clone())
         })
     }
 

@@ -2,13 +2,11 @@
 
 use std::str::FromStr;
 
+use crate::config;
+
 /// A truth value in any spelling that Go's `strconv.ParseBool` takes.
 pub(crate) fn boolean(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("expected true or false".to_owned()),
-    }
+    config::boolean(text).ok_or_else(|| "expected true or false".to_owned())
 }
 
 /// One value of `--feature-gates`: `SSORoleMatch=true,AllBeta=false`.

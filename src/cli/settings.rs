@@ -90,7 +90,7 @@ impl Settings {
             cache: args.cache,
             ..ClientOverrides::default()
         };
-        let client = self.client(&over)?;
+        let client = client(self.client_file()?.as_ref(), &over)?;
         Ok(Request {
             cluster_id: client.cluster_id,
             region: client.region,
@@ -112,7 +112,9 @@ impl Settings {
             partition: args.partition.clone(),
             ..ClientOverrides::default()
         };
-        let ClientSettings { cluster_id, token, output, sts, .. } = self.client(&over)?;
+        let document = self.client_file()?;
+        let ClientSettings { cluster_id, token, output, sts, .. } =
+            client(document.as_ref(), &over)?;
         let Some(token) = token.filter(|token| !token.expose().is_empty()) else {
             return Err(Failure::usage("token not specified").hint("give it with --token"));
         };
@@ -120,7 +122,6 @@ impl Settings {
             let missing = Failure::usage("cluster ID not specified");
             return Err(missing.hint("give it with --cluster-id"));
         }
-        let document = self.config.as_deref().map(document).transpose()?;
         let Checked { value, warnings } =
             config::acceptance(document.as_ref(), &over).map_err(wrong)?;
         warn(&warnings);
@@ -141,12 +142,16 @@ impl Settings {
         Ok(settings.value.policy.rules)
     }
 
-    fn client(&self, over: &ClientOverrides) -> Result<ClientSettings, Failure> {
-        let document = self.config.as_deref().map(document).transpose()?;
-        let Checked { value, warnings } = config::client(document.as_ref(), over).map_err(wrong)?;
-        warn(&warnings);
-        Ok(value)
+    /// The file that was named.
+    fn client_file(&self) -> Result<Option<Document>, Failure> {
+        self.config.as_deref().map(document).transpose()
     }
+}
+
+fn client(document: Option<&Document>, over: &ClientOverrides) -> Result<ClientSettings, Failure> {
+    let Checked { value, warnings } = config::client(document, over).map_err(wrong)?;
+    warn(&warnings);
+    Ok(value)
 }
 
 fn document(file: &Path) -> Result<Document, Failure> {

@@ -290,10 +290,7 @@ fn warn_of_same_last_elements(
         }
         Who::Arn(_) | Who::Pattern(_) | Who::Sso(_) => None,
     };
-    let subject = |index: usize| match mappings.who(index)? {
-        Who::Arn(arn) => Some(arn.subject()),
-        Who::Pattern(_) | Who::Sso(_) => None,
-    };
+    let subject = |index: usize| mappings.who(index)?.subject();
     for_equals(mappings.len(), key, |earlier, later| {
         if subject(earlier) == subject(later) {
             return;

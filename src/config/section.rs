@@ -234,6 +234,16 @@ fn text<'a>(node: Node<'a>, path: Path<'a>, found: &mut Findings) -> Option<Text
     node.text().map(|text| Text { text, at })
 }
 
+/// The spellings that Go's `strconv.ParseBool` reads: existing files and command lines have them.
+/// YAML 1.1's others have never been read as true, so they are refused rather than guessed at.
+pub(crate) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 impl<'a> Text<'a> {
     /// What a flag was given.
     pub(super) fn flag_value(name: &'static str, text: &'a str) -> Self {
@@ -277,17 +287,12 @@ impl<'a> Text<'a> {
         Some(self)
     }
 
-    /// The spellings that Go's `strconv.ParseBool` reads: existing files have them. YAML 1.1's
-    /// others have never been read as true, so they are refused rather than guessed at.
     fn flag(self, found: &mut Findings) -> Option<bool> {
-        match self.text {
-            "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-            "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
-            other => {
-                found.fault(self.at, Wrong::Bool(Quoted::new(other)));
-                None
-            }
+        let flag = boolean(self.text);
+        if flag.is_none() {
+            found.fault(self.at, Wrong::Bool(Quoted::new(self.text)));
         }
+        flag
     }
 
     fn number(self, range: RangeInclusive<u64>, found: &mut Findings) -> Option<u64> {

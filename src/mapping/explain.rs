@@ -293,13 +293,8 @@ impl<'a> Name<'a> {
 
 impl Place {
     fn of(kind: RuleKind, position: usize, rule: Rule<'_>) -> Self {
-        let entry = match rule.who() {
-            Some(Who::Arn(arn)) => arn.to_string(),
-            Some(Who::Pattern(pattern)) => pattern.to_string(),
-            Some(Who::Sso(role)) => role.to_string(),
-            None => String::new(),
-        };
-        Self { kind, position: Some(position), line: rule.line(), entry: entry.into() }
+        let entry = rule.whom().into();
+        Self { kind, position: Some(position), line: rule.line(), entry }
     }
 
     fn account(account: AccountId) -> Self {

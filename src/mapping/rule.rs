@@ -141,8 +141,8 @@ impl Mappings {
         self.kept.iter().filter_map(|rule| {
             Some(Mapping {
                 who: rule.who()?,
-                username: rule.username(),
-                groups: rule.groups().collect(),
+                username: Template::known(rule.username()),
+                groups: rule.groups().map(Template::known).collect(),
                 line: rule.line(),
             })
         })
@@ -243,13 +243,17 @@ impl Kept {
 impl<'a> Rule<'a> {
     /// Whom it is about, the user name, and the groups as Go prints a list.
     pub(super) fn told(self) -> (String, &'a str, String) {
-        let whom = match (self.raw.kind, self.pattern(), self.sso()) {
+        let groups: Vec<&str> = self.groups().collect();
+        (self.whom(), self.username(), format!("[{}]", groups.join(" ")))
+    }
+
+    /// Whom it is about, as text.
+    pub(super) fn whom(self) -> String {
+        match (self.raw.kind, self.pattern(), self.sso()) {
             (Kind::Arn, ..) => self.arn(),
             (_, Some(pattern), _) => pattern.to_string(),
             (_, None, role) => role.map(ToString::to_string).unwrap_or_default(),
-        };
-        let groups: Vec<&str> = self.group_texts().collect();
-        (whom, self.username_text(), format!("[{}]", groups.join(" ")))
+        }
     }
 
     /// Whom it is about. Never `None`: the text was an ARN when it came.
@@ -269,14 +273,6 @@ impl<'a> Rule<'a> {
     pub(super) fn sso(self) -> Option<&'a SsoRole> {
         let is = self.raw.kind == Kind::Sso;
         is.then(|| self.kept.sso.get(self.raw.whom as usize)).flatten()
-    }
-
-    pub(super) fn username(self) -> Template {
-        Template::known(self.username_text())
-    }
-
-    pub(super) fn groups(self) -> impl Iterator<Item = Template> {
-        self.group_texts().map(Template::known)
     }
 
     pub(super) fn line(self) -> Option<NonZeroU32> {
@@ -313,11 +309,13 @@ impl<'a> Rule<'a> {
         self.kept.text(Span { from: self.raw.whom, len: self.raw.whom_len.into() })
     }
 
-    fn username_text(self) -> &'a str {
+    /// The text of a template.
+    pub(super) fn username(self) -> &'a str {
         self.kept.text(Span { from: self.raw.username, len: self.raw.username_len.into() })
     }
 
-    fn group_texts(self) -> impl Iterator<Item = &'a str> {
+    /// The texts of templates.
+    pub(super) fn groups(self) -> impl Iterator<Item = &'a str> {
         let list = self.kept.groups.get(self.raw.groups as usize);
         let members = list.and_then(|Span { from, len }| {
             self.kept.members.get(*from as usize..*from as usize + *len as usize)

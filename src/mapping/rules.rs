@@ -3,6 +3,7 @@ use std::num::NonZeroU32;
 
 use super::index::Index;
 use super::rule::{Kept, Rule};
+use super::template::{render, variables};
 use super::{ArnPattern, Mappings, RenderFault, SsoRole, Template, User, Variable, sso};
 use crate::identity::{AccountId, Arn, Identity, Subject};
 
@@ -204,7 +205,7 @@ impl Found<'_> {
         let mut templates =
             templates.flat_map(|rule| std::iter::once(rule.username()).chain(rule.groups()));
         let is_dns = |variable| variable == Variable::Ec2PrivateDnsName;
-        templates.any(|template| template.variables().any(is_dns))
+        templates.any(|text| variables(text).any(is_dns))
     }
 
     /// The user that `identity` becomes.
@@ -222,11 +223,11 @@ impl Found<'_> {
         let Some(rule) = self.rule else {
             return Ok(User { name: identity.arn.canonical(), groups: Vec::new() });
         };
-        let name = rule.username().render(identity, private_dns)?;
+        let name = render(rule.username(), identity, private_dns)?;
         if name.is_empty() {
             return Err(RenderFault::Empty);
         }
-        let groups = rule.groups().map(|group| group.render(identity, private_dns));
+        let groups = rule.groups().map(|group| render(group, identity, private_dns));
         let groups = groups.collect::<Result<_, _>>()?;
         let mut prefixes = self.reserved_prefixes.iter().filter(|prefix| !prefix.is_empty());
         match prefixes.find(|prefix| name.starts_with(&***prefix)) {

@@ -90,47 +90,52 @@ impl Template {
     /// Whether it begins with a literal `system:` and lets the caller choose some of what follows.
     pub fn is_system_with_session(&self) -> bool {
         let chosen = [Variable::SessionName, Variable::SessionNameRaw];
-        self.head().starts_with(SYSTEM) && self.variables().any(|one| chosen.contains(&one))
+        head(&self.0).starts_with(SYSTEM) && self.variables().any(|one| chosen.contains(&one))
     }
 
     /// Its placeholders, in order.
     pub fn variables(&self) -> impl Iterator<Item = Variable> {
-        Pieces(&self.0).filter_map(|piece| match piece {
-            Piece::Variable(variable) => Some(variable),
-            Piece::Literal(_) | Piece::Unknown(_) => None,
-        })
+        variables(&self.0)
     }
+}
 
-    /// The name that `identity` gets by it.
-    ///
-    /// One pass: what a value holds is never looked at again.
-    pub(super) fn render(
-        &self,
-        identity: &Identity,
-        private_dns: Option<&str>,
-    ) -> Result<Box<str>, RenderFault> {
-        let mut name = String::with_capacity(self.0.len());
-        for piece in Pieces(&self.0) {
-            match piece {
-                Piece::Literal(text) | Piece::Unknown(text) => name.push_str(text),
-                Piece::Variable(variable) => variable.value(identity, private_dns, &mut name)?,
-            }
-            if name.len() > Self::MAX_RENDERED {
-                return Err(RenderFault::Length);
-            }
+/// The placeholders of a template's text, in order.
+pub(super) fn variables(text: &str) -> impl Iterator<Item = Variable> {
+    Pieces(text).filter_map(|piece| match piece {
+        Piece::Variable(variable) => Some(variable),
+        Piece::Literal(_) | Piece::Unknown(_) => None,
+    })
+}
+
+/// The name that `identity` gets by a template's text.
+///
+/// One pass: what a value holds is never looked at again.
+pub(super) fn render(
+    text: &str,
+    identity: &Identity,
+    private_dns: Option<&str>,
+) -> Result<Box<str>, RenderFault> {
+    let mut name = String::with_capacity(text.len());
+    for piece in Pieces(text) {
+        match piece {
+            Piece::Literal(text) | Piece::Unknown(text) => name.push_str(text),
+            Piece::Variable(variable) => variable.value(identity, private_dns, &mut name)?,
         }
-        if name.starts_with(SYSTEM) && !self.head().starts_with(SYSTEM) {
-            return Err(RenderFault::System);
+        if name.len() > Template::MAX_RENDERED {
+            return Err(RenderFault::Length);
         }
-        Ok(name.into())
     }
+    if name.starts_with(SYSTEM) && !head(text).starts_with(SYSTEM) {
+        return Err(RenderFault::System);
+    }
+    Ok(name.into())
+}
 
-    /// What stands before the first placeholder.
-    fn head(&self) -> &str {
-        match Pieces(&self.0).next() {
-            Some(Piece::Literal(head)) => head,
-            Some(Piece::Variable(_) | Piece::Unknown(_)) | None => "",
-        }
+/// What stands before the first placeholder.
+fn head(text: &str) -> &str {
+    match Pieces(text).next() {
+        Some(Piece::Literal(head)) => head,
+        Some(Piece::Variable(_) | Piece::Unknown(_)) | None => "",
     }
 }
 

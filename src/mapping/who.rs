@@ -3,7 +3,8 @@ use super::rules::{Asked, By, Sso};
 use crate::identity::Subject;
 
 impl Who {
-    pub(super) fn subject(&self) -> Option<Subject> {
+    /// Of an ARN; patterns and permission sets stand for many.
+    pub(crate) fn subject(&self) -> Option<Subject> {
         match self {
             Self::Arn(arn) => Some(arn.subject()),
             Self::Pattern(_) | Self::Sso(_) => None,

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 /// Makes connections for hyper's client.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Dial {
     tls: HttpsConnector<Road>,
     limit: Duration,

@@ -251,7 +251,7 @@ async fn whatever_is_slow_ends_at_the_limit() {
     ] {
         let stub = Stub::new(act).await;
         let sts = stub.sts(SHORT);
-        assert_eq!(ask(&sts).await, Err(StsUnavailable::Timeout.into()));
+        assert_eq!(ask(&sts).await, Err(StsUnavailable::Timeout));
         assert_eq!(sts.under_way.load(Ordering::Relaxed), 0);
     }
 }
@@ -267,7 +267,7 @@ async fn a_peer_that_takes_the_connection_and_is_silent_ends_at_the_limit() {
     })
     .unwrap();
     let (fault, silent) = tokio::join!(ask(&sts), listener.accept());
-    assert_eq!(fault, Err(StsUnavailable::Timeout.into()));
+    assert_eq!(fault, Err(StsUnavailable::Timeout));
     drop(silent);
 }
 
@@ -281,7 +281,7 @@ async fn a_body_has_a_limit_declared_or_not() {
         Act::Repeat("HTTP/1.1 200 OK\r\n\r\n", "xxxxxxxxxxxxxxxx"),
     ] {
         let stub = Stub::new(act).await;
-        assert_eq!(ask(&stub.sts(PATIENCE)).await, Err(StsUnavailable::TooLarge.into()));
+        assert_eq!(ask(&stub.sts(PATIENCE)).await, Err(StsUnavailable::TooLarge));
     }
 }
 

@@ -14,7 +14,7 @@ fn identity(session_name: &str) -> Identity {
 }
 
 fn render(template: &str, session: &str, dns: Option<&str>) -> Result<Box<str>, RenderFault> {
-    template.parse::<Template>().unwrap().render(&identity(session), dns)
+    super::render(template.parse::<Template>().unwrap().as_str(), &identity(session), dns)
 }
 
 #[test]
@@ -201,7 +201,7 @@ proptest! {
                 }
             }
         }
-        let rendered = parsed.render(&identity(&session), None);
+        let rendered = super::render(parsed.as_str(), &identity(&session), None);
         prop_assert_eq!(rendered.as_deref(), Ok(&*naive));
     }
 }

@@ -12,7 +12,7 @@ async fn an_answer_that_is_none_or_breaks_off_is_broken() {
     ] {
         let stub = Stub::new(Act::Send(text)).await;
         let fault = ask(&stub.sts(PATIENCE)).await;
-        assert_eq!(fault, Err(StsUnavailable::Broken.into()), "{text:?}");
+        assert_eq!(fault, Err(StsUnavailable::Broken), "{text:?}");
         assert_eq!(stub.requests().len(), 1, "asked again: {text:?}");
     }
 }
@@ -40,7 +40,7 @@ async fn an_answer_that_says_in_two_ways_where_it_ends_is_broken() {
     ] {
         let stub = Stub::new(Act::Send(with(lines, body))).await;
         let fault = ask(&stub.sts(PATIENCE)).await;
-        assert_eq!(fault, Err(StsUnavailable::Broken.into()), "{lines:?}");
+        assert_eq!(fault, Err(StsUnavailable::Broken), "{lines:?}");
         assert_eq!(stub.requests().len(), 1, "asked again: {lines:?}");
     }
 }
@@ -65,5 +65,5 @@ async fn what_follows_an_answer_answers_nothing() {
 async fn headers_without_end_are_broken() {
     let stub =
         Stub::new(Act::Repeat("HTTP/1.1 200 OK\r\n", "x: yyyyyyyyyyyyyyyyyyyyyyyy\r\n")).await;
-    assert_eq!(ask(&stub.sts(PATIENCE)).await, Err(StsUnavailable::Broken.into()));
+    assert_eq!(ask(&stub.sts(PATIENCE)).await, Err(StsUnavailable::Broken));
 }
