@@ -127,7 +127,7 @@ mod tests {
         let mut fair = Fair::new(ours, &guest, 10);
         theirs.write_all(&[b'x'; 21]).await.unwrap();
         fair.read_exact(&mut [0; 10]).await.unwrap();
-        
+        drop(guest.ask());
         fair.read_exact(&mut [0; 10]).await.unwrap();
         let fault = fair.read_u8().await.unwrap_err();
         assert_eq!(fault.to_string(), "expected requests, found none for long");
