@@ -228,11 +228,12 @@ impl List {
     }
 }
 
-/// The least are the first to go: who has not even greeted, since a mere connection costs nothing
-/// to make; then who keeps asking in vain. Whoever waits for its first answer goes last.
+/// The least are the first to go: who has had the time to greet and did not, since a mere connection
+/// costs nothing to make; then who keeps asking in vain. Whoever waits for its first answer goes
+/// last.
 fn welcome(guest: &Guest) -> impl Ord + use<> {
-    let waits = guest.awaits_its_first_answer();
-    (guest.has_greeted(), !guest.is_persistent(), waits, guest.rested())
+    let (mute, waits) = (guest.is_mute(), guest.awaits_its_first_answer());
+    (!mute, !guest.is_persistent(), waits, guest.rested())
 }
 
 #[cfg(test)]

@@ -44,6 +44,10 @@ pub(super) const REQUESTS: Bound = Bound { all: 512, strangers: 128 };
 /// usual. A stranger's may be as large as the configuration allows; 40 scrapes of the metrics take
 /// as much.
 pub(super) const BODIES: Bound = Bound { all: 4 * 1024 * 1024, strangers: 1024 * 1024 };
+/// What a handshake takes at most within a region, on a busy machine. Who takes longer goes first
+/// where there is no room; who has not had the time yet must not, or a crowd of newcomers would keep
+/// each other from ever greeting.
+pub(super) const GREETING: Duration = Duration::from_millis(250);
 /// Answers to a stranger, after which its next question protects it no longer. An API server whose
 /// users may sign in has had a review granted by then.
 pub(super) const PERSISTENT: usize = 8;

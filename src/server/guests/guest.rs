@@ -163,8 +163,9 @@ impl Guest {
         &self.goods
     }
 
-    pub(super) fn has_greeted(&self) -> bool {
-        self.greeted.load(Ordering::Relaxed)
+    /// Whether the handshake takes longer than it should.
+    pub(super) fn is_mute(&self) -> bool {
+        !self.greeted.load(Ordering::Relaxed) && self.rested().elapsed() > limits::GREETING
     }
 
     pub(super) fn is_asking(&self) -> bool {

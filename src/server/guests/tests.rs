@@ -1,6 +1,6 @@
 use std::net::Ipv4Addr;
 
-use super::super::limits::{BODIES, PERSISTENT, REQUESTS};
+use super::super::limits::{BODIES, GREETING, PERSISTENT, REQUESTS};
 use super::*;
 use crate::clock::UnixTime;
 
@@ -76,6 +76,23 @@ async fn who_keeps_asking_in_vain_goes_before_those_who_just_came() {
     drop(asking.guest.ask());
     assert!(guests.seat(CLIENT, 2).is_ok());
     assert_eq!(gone(&[&asking, &new]), [true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_not_had_the_time_to_greet_does_not_go_before_those_who_ask_in_vain() {
+    let guests = guests();
+    let (asking, new) = (sit(&guests), sit(&guests));
+    asking.guest.greet();
+    (0..PERSISTENT).for_each(|_| drop(asking.guest.ask()));
+    tokio::time::advance(GREETING).await;
+    assert!(guests.make_room());
+    assert_eq!(gone(&[&asking, &new]), [true, false]);
+    let (asking, newer) = (sit(&guests), sit(&guests));
+    asking.guest.greet();
+    (0..PERSISTENT).for_each(|_| drop(asking.guest.ask()));
+    tokio::time::advance(std::time::Duration::from_millis(1)).await;
+    assert!(guests.make_room());
+    assert_eq!(gone(&[&asking, &new, &newer]), [false, true, false]);
 }
 
 #[tokio::test(start_paused = true)]
