@@ -135,7 +135,8 @@ impl HttpsSts {
 impl Sts for HttpsSts {
     async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsUnavailable> {
         let place = Place::take(&self.under_way);
-        let exchange = timeout(self.config.timeout, self.exchange(request, place.nth));
+        let exchange = dial::within(self.exchange(request, place.nth));
+        let exchange = timeout(self.config.timeout, exchange);
         exchange.await.map_err(|_| StsUnavailable::Timeout)?
     }
 }

@@ -19,6 +19,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -65,8 +66,35 @@ impl Service<Uri> for Dial {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = timeout(self.limit, self.tls.call(uri));
-        Box::pin(async move { connecting.await? })
+        let wanted = WANTED.try_with(Arc::clone);
+        Box::pin(async move {
+            let Ok(wanted) = wanted else { return connecting.await? };
+            tokio::select! {
+                connected = connecting => connected?,
+                _closed = wanted.acquire() => Err("the exchange is over".into()),
+            }
+        })
     }
+}
+
+tokio::task_local! {
+    /// Closed when the exchange is over.
+    static WANTED: Arc<Semaphore>;
+}
+
+/// Runs an exchange. Connections that were begun for it, and are not ready at its end, are given up.
+///
+/// hyper's client begins one for each request that finds none idle, and goes on with it when another
+/// request hands one back in time: at an STS that is slow to accept there would be ever more.
+pub(super) async fn within<T>(exchange: impl Future<Output = T>) -> T {
+    struct Over(Arc<Semaphore>);
+    impl Drop for Over {
+        fn drop(&mut self) {
+            self.0.close();
+        }
+    }
+    let over = Over(Arc::new(Semaphore::new(0)));
+    WANTED.scope(Arc::clone(&over.0), exchange).await
 }
 
 /// What TLS to STS is spoken over.
@@ -168,5 +196,36 @@ impl rt::Write for Line {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream().poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_is_given_up_with_the_exchange_that_it_was_begun_for() {
+        let patience = Duration::from_secs(20);
+        // Accepts, and never says a word of TLS.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let host: Box<str> = "sts.us-west-2.amazonaws.com".into();
+        let connect_to = BTreeMap::from([(host, listener.local_addr().unwrap())]);
+        let tls = crate::trust::nobody().unwrap();
+        let mut dial = Dial::new(&tls, &connect_to, patience * 3);
+        let uri = Uri::from_static("https://sts.us-west-2.amazonaws.com/");
+
+        let (connecting, peer) = within(async {
+            let connecting = tokio::spawn(dial.call(uri));
+            (connecting, listener.accept().await.unwrap().0)
+        })
+        .await;
+
+        let fault = timeout(patience, connecting).await.unwrap().unwrap().err().unwrap();
+        assert_eq!(fault.to_string(), "the exchange is over");
+        drop(peer);
     }
 }
