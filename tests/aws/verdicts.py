@@ -129,8 +129,8 @@ class Trial:
     def review(self, session_name: str) -> Review:
         return self.server.review(self.mint(session_name))
 
-    def hold_to(self, verdict: Verdict) -> None:
-        """Asks once, and looks at all that is told, logged and counted."""
+    def hold_to(self, verdict: Verdict) -> float:
+        """Asks once, and looks at all that is told, logged and counted; how many seconds the answer took."""
         token, before, logged = self.mint(), self._counts(), len(self.server.log)
         began = time.monotonic()
         review = self.server.review(token)
@@ -148,6 +148,7 @@ class Trial:
         assert counted == dict.fromkeys({result, *verdict.counted}, 1)
         assert CANARY not in self.server.metrics()
         assert took < self.seconds + GRACE_SECONDS
+        return took
 
     def hold_honest_to_grant(self) -> None:
         """The same server, with an STS at the same address that behaves again."""
