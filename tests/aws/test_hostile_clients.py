@@ -47,6 +47,10 @@ CALM_SECONDS = 15
 THREADS = 8
 # Over HTTP/2 one connection is a crowd by itself. Of those that flood there are few: the machine is not what is tested.
 FEW = {"rapid_reset", "continuation_flood", "empty_continuations", "control_flood", "idle_frames"}
+# Those that say nothing: of all others, as many as there are seats have to have said something, or nothing was tried.
+MUTE = {"silent", "speechless", "churn"}
+# Those that are cut off for what they say, however many seats are free.
+CUT_OFF = {"rapid_reset", "continuation_flood", "empty_continuations"}
 # A review has lines of its own; of everything else a few kinds are told once in five seconds, and at the start some.
 ABOUT_A_REVIEW = "access denied|access granted|STS response|could not parse request body"
 NOISE_LINES = 60
@@ -238,6 +242,8 @@ def beside(mint, binary, record_property):
         honest.ask()
         honest.close()
         assert attack.done["opened"] > 0
+        assert name in MUTE or attack.done["said"] >= min(connections, SEATS)
+        assert name not in CUT_OFF or attack.done["closed"] > 0
         assert during.descriptors <= DESCRIPTORS
         assert after.threads <= before.threads + THREADS
         series = {line.rpartition(" ")[0] for line in server.metrics().splitlines() if not line.startswith("#")}
@@ -273,6 +279,7 @@ class TestBeside:
         counted = [count % result for result in ("sts_error", "sts_throttling")]
         done = beside(server, "strangers", 96, lambda _: sum(map(server.metric, counted)) >= 10_000).done
         assert done["200"] + done.get("429", 0) >= 10_000
+        assert done["200"] > 10 * done.get("429", 0), "not denied, but put off"
         service.close()
         assert service.record.faults == []
 
