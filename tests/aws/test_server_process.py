@@ -854,6 +854,9 @@ def test_what_callers_choose_cannot_break_a_log_line(server, aws):
     for line in server.log.splitlines():
         assert re.match(r'time="[^"]+" level=(error|warning|info|debug|trace) msg=', line), line
         assert line.isprintable(), repr(line)
+    # What they chose is told all the same, where STS could have said it: quoted.
+    for session in (r'session="quote\"d"', r'session="back\\slash"'):
+        assert len(server.lines(session)) == 1, session
 
 
 def test_the_environment_and_the_command_line_hold_no_secret(server, mint):
