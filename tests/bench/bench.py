@@ -32,6 +32,7 @@ CROWD = 128
 # More: the limit is raised for them.
 MANY_CONNECTIONS = 256
 
+PARTS = ("commands", "server", "mappings", "growth")
 AT_MOST, AT_LEAST = "<=", ">="
 
 
@@ -166,8 +167,10 @@ def many_mappings(binary: Path, reviews: Path, table: Table) -> None:
 
 
 def main() -> None:
+    parts = sys.argv[5:] or PARTS
+    if len(sys.argv) < 5 or not set(parts) <= set(PARTS):
+        sys.exit(f"usage: bench.py IAMGATE AWS TOOLS REVIEWS [{'|'.join(PARTS)} ...]")
     binary, aws, tools, program = (Path(path).absolute() for path in sys.argv[1:5])
-    parts = sys.argv[5:] or ["commands", "server", "mappings", "growth"]
     table = Table()
     print(f"{os.cpu_count()} CPUs, {platform.machine()}, Linux {platform.release().split('-')[0]}, load {os.getloadavg()[0]:.1f}")
     if "commands" in parts:
