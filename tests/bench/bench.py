@@ -105,7 +105,7 @@ class Reviews:
         print(
             f"{front:5} {connections:5}{f' x{streams}' if streams > 1 else '':4} {delay * 1e3:6.0f} {load.rate:10,.0f} {load.p50:8.2f} "
             f"{load.p99:8.2f} {load.cpu_us:8.1f} {figures['idle']:6.1f} {figures['peak']:6.1f} {figures['after']:6.1f} {opened:8}"
-            + (f"   {load.refused} answered 429 at first" if load.refused else ""),
+            + (f"   {load.turned_away} turned away at first" if load.turned_away else ""),
             flush=True,
         )
         return load, figures
