@@ -197,6 +197,10 @@ class Server:
     def metrics(self) -> str:
         return self.health("/metrics").body["text"]
 
+    def series(self) -> set[str]:
+        """Their names and labels, without the values."""
+        return {line.rpartition(" ")[0] for line in self.metrics().splitlines() if not line.startswith("#")}
+
     def metric(self, name: str) -> float:
         """Of a series, by its name and labels as they are printed."""
         found = [line.rpartition(" ") for line in self.metrics().splitlines() if not line.startswith("#")]
@@ -215,6 +219,11 @@ class Server:
             parts = {part for token in self._tokens for part in secret_parts(token)}
         # Without the text in the message: a failing test must not print it either.
         assert not any(part in text for part in parts), "the server told a part of a token"
+
+    def used(self, name: str) -> int:
+        """A figure of the process that the kernel keeps in its `status`; memory in KiB."""
+        told = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(rf"^{name}:\s+(\d+)( kB)?$", told, re.MULTILINE).group(1))
 
     def hang_up(self) -> None:
         self.process.send_signal(signal.SIGHUP)

@@ -164,10 +164,8 @@ class Size:
 
     @classmethod
     def of(cls, server: Server) -> "Size":
-        process = Path(f"/proc/{server.process.pid}")
-        told = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-        kib = [int(told[name].split()[0]) for name in ("VmRSS", "VmHWM", "Threads")]
-        return cls(*kib, len(os.listdir(process / "fd")))
+        used = [server.used(name) for name in ("VmRSS", "VmHWM", "Threads")]
+        return cls(*used, len(os.listdir(f"/proc/{server.process.pid}/fd")))
 
 
 def is_static(binary: Path) -> bool:
@@ -246,8 +244,7 @@ def beside(mint, binary, record_property):
         assert name not in CUT_OFF or attack.done["closed"] > 0
         assert during.descriptors <= DESCRIPTORS
         assert after.threads <= before.threads + THREADS
-        series = {line.rpartition(" ")[0] for line in server.metrics().splitlines() if not line.startswith("#")}
-        assert [one for one in series if not is_known(one)] == []
+        assert [one for one in server.series() if not is_known(one)] == []
         noise = [line for line in server.log.splitlines() if not re.search(ABOUT_A_REVIEW, line)]
         assert len(noise) < NOISE_LINES + time.monotonic() - began, noise[-NOISE_LINES:]
         assert_small(binary, after)

@@ -114,12 +114,12 @@ class Trial:
         self.server = Server(command, directory / "state")
         for _ in range(WARM_UP):
             assert self.server.review(self.mint()).granted
-        self._memory = self._most_memory()
+        self._memory = self.server.used("VmHWM")
 
     @property
     def growth(self) -> int:
         """How much more memory the process ever held since the trial began, in KiB."""
-        return self._most_memory() - self._memory
+        return self.server.used("VmHWM") - self._memory
 
     def mint(self, session_name: str = "jane", host: hosts.Host = HOST) -> str:
         """A token of a new session on the mapped role, signed by botocore now."""
@@ -165,10 +165,6 @@ class Trial:
 
     def _counts(self) -> dict[str, int]:
         return {name: int(value) for name, value in COUNTERS.findall(self.server.metrics())}
-
-    def _most_memory(self) -> int:
-        told = Path(f"/proc/{self.server.process.pid}/status").read_text()
-        return int(re.search(r"^VmHWM:\s+(\d+) kB$", told, re.MULTILINE).group(1))
 
 
 def _told(review: Review) -> str | None:
