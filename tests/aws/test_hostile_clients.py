@@ -20,16 +20,13 @@ from pathlib import Path
 import pytest
 
 import vectors
-from amazon import hosts
 from amazon.accounts import Keys
 from amazon.loopback import Answer, Received, Service
 from hostile_peers import LIVES
-from server_process import PATIENCE_SECONDS, Client, Server, await_that, configuration, rendered
-from stand_in import ACCOUNT
+from server_process import PATIENCE_SECONDS, Client, Server, await_that
 from test_server_process import BUCKETS, METRICS, Told
-from webhook import CLUSTER
+from webhook import CLUSTER, HOST
 
-HOST = hosts.BY_NAME["sts.us-west-2.amazonaws.com"]
 # `server.limits.connections`, by default; twice as many come.
 SEATS = 128
 CROWD = 2 * SEATS
@@ -54,35 +51,6 @@ CUT_OFF = {"rapid_reset", "continuation_flood", "empty_continuations"}
 # A review has lines of its own; of everything else a few kinds are told once in five seconds, and at the start some.
 ABOUT_A_REVIEW = "access denied|access granted|STS response|could not parse request body"
 NOISE_LINES = 60
-
-
-@pytest.fixture
-def mint(aws):
-    """A token of a session on the mapped role, signed by botocore now."""
-    session = aws.directory.open_session(aws.directory.add_role("Process", ACCOUNT), "jane")
-
-    def mint() -> str:
-        return vectors.token(vectors.presigned(HOST, CLUSTER, session.keys, int(time.time())))
-
-    return mint
-
-
-@pytest.fixture
-def start(binary, aws, tmp_path):
-    """Starts a server with `settings` in its section of the file; `wrapper` is what starts the binary."""
-    running = []
-
-    def start(wrapper: tuple[str, ...] = (), **settings) -> Server:
-        role = {"rolearn": f"arn:aws:iam::{ACCOUNT}:role/Process", "username": "process"}
-        config, state = tmp_path / "config.yaml", tmp_path / "state"
-        config.write_text(rendered(configuration(tmp_path, aws, mapRoles=[role], **settings)))
-        state.mkdir()
-        running.append(Server([*wrapper, binary, "server", "--config", config], state))
-        return running[-1]
-
-    yield start
-    for server in running:
-        server.stop()
 
 
 class Attack:

@@ -9,14 +9,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import vectors
 from amazon import hosts
 from hostile import HostileSts
 from server_process import Server, configuration, rendered
 from stand_in import ACCOUNT, StandIn
-from webhook import CLUSTER, Review
+from webhook import HOST, Review, signed
 
-HOST = hosts.BY_NAME["sts.us-west-2.amazonaws.com"]
 # How long a server waits for its STS if nobody says otherwise; and what a busy machine may add to it.
 STS_SECONDS, GRACE_SECONDS = 4, 4
 # Honest answers before a trial, so that what the first ones cost is not counted as growth.
@@ -124,7 +122,7 @@ class Trial:
     def mint(self, session_name: str = "jane", host: hosts.Host = HOST) -> str:
         """A token of a new session on the mapped role, signed by botocore now."""
         session = self.stand_in.directory.open_session(self._role, session_name)
-        return vectors.token(vectors.presigned(host, CLUSTER, session.keys, int(time.time())))
+        return signed(session.keys, host=host)
 
     def review(self, session_name: str) -> Review:
         return self.server.review(self.mint(session_name))
