@@ -44,7 +44,7 @@ def instructions(command: list[str]) -> int:
         out = Path(directory, "callgrind.out")
         valgrind = [shutil.which("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}", "--error-exitcode=1"]
         ran = subprocess.run(
-            [*valgrind, *command], env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            [*valgrind, *command], env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=PROCESS_LIMIT_SECONDS,
         )
         if ran.returncode != 0:
@@ -53,10 +53,6 @@ def instructions(command: list[str]) -> int:
     if total is None:
         sys.exit(f"error: {' '.join(command)}: callgrind tells no total")
     return int(total[1])
-
-
-def environment() -> dict[str, str]:
-    return ENVIRONMENT | {name: os.environ[name] for name in ("VALGRIND_LIB",) if name in os.environ}
 
 
 def counts(iamgate: str, reviews: str) -> dict[str, int]:

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from amazon.accounts import Caller, Role
+from server_process import Server, Webhook, configuration, rendered
 from stand_in import ACCOUNT, StandIn
 from verdicts import Trial
-from webhook import Webhook
+from webhook import CLUSTER, signed
 from workstation import Workstation
 
 SESSION_NAME = "jane@example.com"
@@ -121,6 +122,34 @@ def ordinary_webhook(start_webhook) -> Webhook:
 @pytest.fixture
 def webhook(aws, ordinary_webhook) -> Webhook:
     return ordinary_webhook
+
+
+@pytest.fixture
+def mint(aws) -> Callable[..., str]:
+    """Makes a token of a new session on the role that `start` maps."""
+    role = aws.directory.add_role("Process", ACCOUNT)
+    return lambda cluster_id=CLUSTER: signed(aws.directory.open_session(role, "jane").keys, cluster_id)
+
+
+@pytest.fixture
+def start(binary, aws, tmp_path) -> Callable[..., Server]:
+    """Starts a server with `settings` in its section of the file; `wrapper` is what starts the binary.
+
+    Afterwards it must end well, having told nothing.
+    """
+    running: list[Server] = []
+
+    def start(wrapper: tuple[str, ...] = (), arguments: tuple[str, ...] = (), **settings) -> Server:
+        role = {"rolearn": f"arn:aws:iam::{ACCOUNT}:role/Process", "username": "process"}
+        config, state = tmp_path / "config.yaml", tmp_path / "state"
+        config.write_text(rendered(configuration(tmp_path, aws, mapRoles=[role], **settings)))
+        state.mkdir(exist_ok=True)
+        running.append(Server([*wrapper, binary, "server", "--config", config, *arguments], state))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()
 
 
 @pytest.fixture(scope="module")

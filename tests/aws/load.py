@@ -6,13 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import vectors
-from amazon import hosts
 from server_process import PATIENCE_SECONDS, Server
 from stand_in import ACCOUNT
-from webhook import CLUSTER
+from webhook import signed
 
-HOST = hosts.BY_NAME["sts.us-west-2.amazonaws.com"]
 CLIENTS = ("Changing", "Constant", "Changing", "Constant")
 
 
@@ -76,7 +73,7 @@ class Load:
             with self._server.client() as client:
                 first = client.socket
                 while not self._stop.is_set():
-                    token = mint(self._aws, self._roles[who])
+                    token = signed(self._aws.directory.open_session(self._roles[who], "jane").keys)
                     begun = time.monotonic()
                     review = client.review(token)
                     name, groups = review.user["username"], tuple(review.user["groups"])
@@ -91,9 +88,3 @@ class Load:
         with self._changed:
             self._decided.append(one)
             self._changed.notify_all()
-
-
-def mint(aws, role, cluster_id: str = CLUSTER, host: hosts.Host = HOST) -> str:
-    """A new session's token, signed by botocore now."""
-    session = aws.directory.open_session(role, "jane")
-    return vectors.token(vectors.presigned(host, cluster_id, session.keys, int(time.time())))

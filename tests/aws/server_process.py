@@ -1,9 +1,10 @@
 """`iamgate server` as a process whose files, connections and signals a test holds in its hands.
 
-`webhook.py` starts the ordinary server and asks it one question at a time; here a test says where the configuration is,
-keeps connections open, speaks half a sentence, and sends signals. `stop` fails if the server gave a secret away.
+With a `Server` a test says where the configuration is, keeps connections open, speaks half a sentence, and sends
+signals; a `Webhook` is the ordinary one. `stop` fails if the server gave a secret away.
 """
 
+import copy
 import http.client
 import json
 import re
@@ -17,8 +18,14 @@ from pathlib import Path
 
 import yaml
 
-from webhook import CLUSTER, REVIEW_SECONDS, START_SECONDS, STOP_SECONDS, Review, secret_parts
+from webhook import CLUSTER, Review, secret_parts
 
+# A debug build on a busy machine starts in well under a second.
+START_SECONDS = 20
+# STS is given 4 s, so an answer takes no longer than this.
+REVIEW_SECONDS = 15
+# In-flight reviews get 5 s when the server is told to stop.
+STOP_SECONDS = 10
 # Far more than anything takes that is waited for, and less than pytest's own limit.
 PATIENCE_SECONDS = 15
 # What the product promises from the change of a file to its effect.
@@ -27,8 +34,8 @@ LIVE_SECONDS = 1.0
 REMEMBERED_TOKENS = 400
 
 
-def configuration(directory: Path, aws, **server) -> dict:
-    """The ordinary configuration of a server whose state is in `directory`, with `server` over it."""
+def ordinary(directory: Path) -> dict:
+    """The configuration of a server whose state is in `directory`."""
     return {
         "clusterID": CLUSTER,
         "server": {
@@ -37,10 +44,15 @@ def configuration(directory: Path, aws, **server) -> dict:
             "healthAddress": "127.0.0.1:0",
             "stateDir": str(directory / "state"),
             "generateKubeconfig": str(directory / "kubeconfig.yaml"),
-            "sts": {"connectTo": aws.connect_to, "caFile": str(aws.ca)},
-            **server,
         },
     }
+
+
+def configuration(directory: Path, aws, **server) -> dict:
+    """The same, with the stand-in as its STS, and `server` over it."""
+    config = ordinary(directory)
+    config["server"] |= {"sts": {"connectTo": aws.connect_to, "caFile": str(aws.ca)}, **server}
+    return config
 
 
 def rendered(config: dict) -> str:
@@ -95,6 +107,9 @@ class Client:
         self._server.remember(token)
         review = self.post(asked(token, version))
         assert not any(part in str(review) for part in secret_parts(token)), "the server told a part of a token"
+        if review.status == 200:
+            kind = (review.body["apiVersion"], review.body["kind"])
+            assert kind == (f"authentication.k8s.io/{version}", "TokenReview")
         return review
 
     def post(self, body: bytes, path: str = "/authenticate", **options) -> Review:
@@ -197,6 +212,10 @@ class Server:
     def metrics(self) -> str:
         return self.health("/metrics").body["text"]
 
+    def series(self) -> set[str]:
+        """Their names and labels, without the values."""
+        return {line.rpartition(" ")[0] for line in self.metrics().splitlines() if not line.startswith("#")}
+
     def metric(self, name: str) -> float:
         """Of a series, by its name and labels as they are printed."""
         found = [line.rpartition(" ") for line in self.metrics().splitlines() if not line.startswith("#")]
@@ -215,6 +234,11 @@ class Server:
             parts = {part for token in self._tokens for part in secret_parts(token)}
         # Without the text in the message: a failing test must not print it either.
         assert not any(part in text for part in parts), "the server told a part of a token"
+
+    def used(self, name: str) -> int:
+        """A figure of the process that the kernel keeps in its `status`; memory in KiB."""
+        told = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(rf"^{name}:\s+(\d+)( kB)?$", told, re.MULTILINE).group(1))
 
     def hang_up(self) -> None:
         self.process.send_signal(signal.SIGHUP)
@@ -251,3 +275,28 @@ class Server:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+
+class Webhook(Server):
+    """A server with `config` over the ordinary one. No answer may hold a part of any token so far."""
+
+    def __init__(self, binary: Path, directory: Path, config: dict, environment: dict[str, str]):
+        self.config_file = directory / "config.yaml"
+        self.config_file.write_text(rendered(_merged(ordinary(directory), config)))
+        (directory / "state").mkdir()
+        super().__init__([binary, "server", "--config", self.config_file], directory / "state", environment)
+
+    def review(self, token: str, version: str = "v1") -> Review:
+        review = super().review(token, version)
+        self.refuse_secrets(str(review))
+        return review
+
+    close = Server.stop
+
+
+def _merged(base: dict, over: dict) -> dict:
+    merged = copy.deepcopy(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        merged[key] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged

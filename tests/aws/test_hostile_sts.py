@@ -31,8 +31,8 @@ from verdicts import (
 )
 
 # Of the most memory that the process ever held, over all cases, each with one answer at a time: an answer's head may
-# grow to some 400 KiB in the HTTP library's buffer, and its body to 64 KiB.
-GROWTH_KIB = 4 * 1024
+# have 4 KiB, and its body 64 KiB.
+GROWTH_KIB = 2 * 1024
 BODY_LIMIT = 64 * 1024
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -265,12 +265,14 @@ def hasty(start_trial) -> Trial:
     return start_trial(seconds=2)
 
 
-def try_one(trial: Trial, act: Act, verdict: Verdict) -> None:
+def try_one(trial: Trial, act: Act, verdict: Verdict) -> float:
+    """How many seconds the answer took."""
     trial.sts.play(act)
-    trial.hold_to(verdict)
+    took = trial.hold_to(verdict)
     assert trial.sts.requests == 1
     trial.hold_honest_to_grant()
     assert trial.growth < GROWTH_KIB
+    return took
 
 
 @pytest.mark.parametrize(("act", "verdict"), [*BELIEVED, *BODIES, *STATUSES, *HEADS, *FRAMES])
@@ -299,27 +301,26 @@ def test_a_redirect_is_not_followed(trial, code):
 
 @pytest.mark.parametrize("data", [b"", response(GOOD)[:-1]], ids=["nothing", "all but a byte"])
 def test_by_default_an_answer_has_four_seconds(trial, data):
-    assert trial.seconds == 4
-    try_one(trial, stalled(data), LATE)
+    assert 4 <= try_one(trial, stalled(data), LATE) < 5.5
 
 
 class TestCrowds:
     """Many at once: as many as may be under way by default, all of them answered badly."""
 
     UNDER_WAY = 64
-    # Each holds at most a head of some 400 KiB in a buffer that doubles, or a body of 64 KiB, and TLS's own buffers.
-    EACH_KIB = 768
+    # Each holds at most a head of 4 KiB, or a body of 64 KiB in a buffer that doubles, and TLS's own buffers.
+    EACH_KIB = 224
 
     @pytest.mark.parametrize(
         "act",
         [
-            stalled(OK + b"X: " + b"y" * 380_000),
+            stalled(OK + b"X: " + b"y" * 3_900),
             stalled(response(b"x" * BODY_LIMIT)[:-1]),
             flooding(OK + b"X: ", b"y"),
             flooding(b"", b"HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n"),
             flooding(CHUNKED, chunk(b"x")),
         ],
-        ids=["a head of 380 kB", "a body of 64 KiB", "a head without end", "hints without end", "small chunks"],
+        ids=["a head of 4 KiB", "a body of 64 KiB", "a head without end", "hints without end", "small chunks"],
     )
     def test_they_do_not_starve_the_others_and_do_not_grow_without_bound(self, start_trial, act):
         trial = start_trial(seconds=3)

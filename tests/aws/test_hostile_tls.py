@@ -30,10 +30,10 @@ class Trusted:
         both.write_bytes(stand_in.ca.read_bytes() + self.authority.pem)
         self.trial: Trial = start_trial(caFile=str(both))
 
-    def context(self, certificate: bytes) -> ssl.SSLContext:
+    def context(self, leaf: tuple[bytes, bytes]) -> ssl.SSLContext:
         path = self._directory / f"{next(self._numbers)}.pem"
         path.touch(mode=0o600)
-        path.write_bytes(certificate)
+        path.write_bytes(b"".join(leaf))
         return tls_context(path)
 
     def good(self) -> ssl.SSLContext:
@@ -87,8 +87,8 @@ class TestCertificates:
         ],
     )
     def test_with_a_flaw_it_is_not(self, trusted, trial, flaw):
-        certificate = trusted.authority.leaf(**{"names": [HOST.name], **flaw})
-        asks_nothing(trial, Act(tls=trusted.context(certificate)))
+        leaf = trusted.authority.leaf(**{"names": [HOST.name], **flaw})
+        asks_nothing(trial, Act(tls=trusted.context(leaf)))
 
     def test_another_authority_s_is_not(self, trusted, trial):
         asks_nothing(trial, Act(tls=trusted.context(Authority().leaf([HOST.name]))))

@@ -20,9 +20,10 @@ from amazon.accounts import Caller
 from amazon.sts import UNAVAILABLE
 from conftest import SESSION_NAME
 from control_plane import ApiServer, Cluster
+from server_process import Webhook
 from stand_in import ACCOUNT, REGION
 from test_grants import user_of
-from webhook import CLUSTER, Webhook
+from webhook import CLUSTER
 
 # The first test waits for the API server as well.
 pytestmark = pytest.mark.timeout(240)

@@ -16,11 +16,10 @@ from pathlib import Path
 
 import pytest
 
-import vectors
-from load import CLIENTS, HOST, Decided, Load, mint
+from load import CLIENTS, Decided, Load
 from server_process import LIVE_SECONDS, PATIENCE_SECONDS, Server, asked, await_that, configuration, rendered
 from stand_in import ACCOUNT
-from webhook import CLUSTER
+from webhook import CLUSTER, signed
 
 READY = "aws_iam_authenticator_config_last_reload_successful"
 # After 2 s a file that is missing is looked for again, which must not be told again.
@@ -258,8 +257,6 @@ def test_fifty_changes_at_full_speed_end_with_the_last(stage):
     decided = scene.load.stop()
     late = {one.name for one in decided if one.who == "Changing" and one.begun > written + LIVE_SECONDS}
     assert late <= {"gen-51"}
-    numbers = [int(one.name.removeprefix("gen-")) for one in decided if one.who == "Changing"]
-    assert set(numbers) <= set(range(1, 52))
 
 
 def test_without_inotify_the_file_is_looked_at_often_enough(stage):
@@ -340,7 +337,7 @@ class TestWhatIsLive:
     def ask(self, scene, aws):
         role = aws.directory.add_role("Changing", ACCOUNT)
         with scene.server.client() as client:
-            yield lambda **how: client.review(mint(aws, role, **how))
+            yield lambda **how: client.review(signed(aws.directory.open_session(role, "jane").keys, **how))
 
     def set(self, scene: Scene, shows: Callable[[], bool], config: dict) -> None:
         replace(scene.path, rendered(config))
@@ -399,7 +396,7 @@ class TestWhatIsLive:
 
     def test_the_oldest_token(self, scene, aws):
         session = aws.directory.open_session(aws.directory.add_role("Changing", ACCOUNT), "jane")
-        token = vectors.token(vectors.presigned(HOST, CLUSTER, session.keys, int(time.time()) - 300))
+        token = signed(session.keys, age=300)
         assert scene.server.review(token).granted
         self.set(scene, lambda: not scene.server.review(token).granted, scene.config(1, maxTokenAge=120))
         assert scene.server.review(token).reason == "token_expired"

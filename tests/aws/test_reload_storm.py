@@ -4,7 +4,6 @@ Two files take each other's place, thirteen renames at a time; then the last one
 the one file the Changing role is `name-a` in `group-a`, in the other `name-b` in `group-b`, at another place of the list.
 """
 
-import re
 from pathlib import Path
 
 from load import Load
@@ -38,7 +37,7 @@ def test_a_thousand_replacements_under_load_show_whole_files_only(binary, aws, t
                 fresh.write_text(texts[letter])
                 fresh.rename(path)
             load.await_each(lambda one: one.who == "Constant" or one.name == f"name-{letter}")
-            memory.append(resident_kib(server))
+            memory.append(server.used("VmRSS"))
         decided = load.stop()
         assert {(one.who, one.name, one.groups) for one in decided} == {
             ("Changing", "name-a", ("group-a", "everybody")),
@@ -68,8 +67,3 @@ def text(directory: Path, aws, letter: str) -> str:
 
 def role(name: str, username: str, groups: list[str]) -> dict:
     return {"rolearn": f"arn:aws:iam::{ACCOUNT}:role/{name}", "username": username, "groups": groups}
-
-
-def resident_kib(server: Server) -> int:
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE).group(1))

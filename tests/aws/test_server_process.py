@@ -1,8 +1,7 @@
 """The server's two ports as a peer meets them: TLS, HTTP, limits, certificates, a slow STS, the end."""
 
 import contextlib
-import datetime
-import ipaddress
+import functools
 import json
 import os
 import re
@@ -16,14 +15,12 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 import token_text
-import vectors
 from amazon import hosts, sts
 from amazon.accounts import Keys
+from amazon.authority import Authority
 from amazon.loopback import Answer, Received, Service
 from server_process import (
     LIVE_SECONDS,
@@ -36,9 +33,8 @@ from server_process import (
     rendered,
 )
 from stand_in import ACCOUNT
-from webhook import CLUSTER
+from webhook import HOST, signed
 
-HOST = hosts.BY_NAME["sts.us-west-2.amazonaws.com"]
 # `server.limits`, as they are without a word in the file.
 CONNECTIONS, BODY_BYTES = 128, 64 * 1024
 # For a TLS greeting, for the first request's head, and for a body; and some more, for a busy machine.
@@ -48,35 +44,8 @@ NOT_OURS = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrIn0.c2ln"
 
 
 @pytest.fixture
-def mint(aws):
-    """A token of a new session on the mapped role, signed by botocore now."""
-    role = aws.directory.add_role("Process", ACCOUNT)
-
-    def mint(cluster_id: str = CLUSTER) -> str:
-        session = aws.directory.open_session(role, "jane")
-        return vectors.token(vectors.presigned(HOST, cluster_id, session.keys, int(time.time())))
-
-    return mint
-
-
-@pytest.fixture
-def start(binary, aws, tmp_path):
-    """Starts a server with `settings` in its section of the file; afterwards it must end well, having told nothing."""
-    running = []
-
-    def start(**settings) -> Server:
-        state = tmp_path / "state"
-        state.mkdir(exist_ok=True)
-        role = {"rolearn": f"arn:aws:iam::{ACCOUNT}:role/Process", "username": "process"}
-        config = tmp_path / "config.yaml"
-        config.write_text(rendered(configuration(tmp_path, aws, mapRoles=[role], **settings)))
-        running.append(Server([binary, "server", "--config", config, "--log-verbosity=trace"], state))
-        return running[-1]
-
-    yield start
-    for server in running:
-        if server.process.poll() is None:
-            server.stop()
+def start(start):
+    return functools.partial(start, arguments=("--log-verbosity=trace",))
 
 
 @pytest.fixture
@@ -158,44 +127,10 @@ class Asking(threading.Thread):
         return self._review
 
 
-class Authority:
-    """A private CA, and the leaves that it signs."""
-
-    def __init__(self, name: str = "test authority"):
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(self._name, self._name, self._key.public_key())
-        ca = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        self.pem = ca.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    def leaf(self, usage: x509.ObjectIdentifier) -> tuple[bytes, bytes, int]:
-        """Certificate, key, serial number."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        leaf = (
-            _builder(x509.Name([]), self._name, key.public_key())
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-            .add_extension(x509.SubjectAlternativeName(names), critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        return leaf.public_bytes(serialization.Encoding.PEM), private, leaf.serial_number
-
-
-def _builder(subject, issuer, public_key):
-    now = datetime.datetime.now(datetime.timezone.utc)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public_key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-    )
+def leaf(authority: Authority, purpose: x509.ObjectIdentifier) -> tuple[bytes, bytes, int]:
+    """Certificate, key, serial number."""
+    certificate, key = authority.leaf(["localhost", "127.0.0.1"], purpose=purpose)
+    return certificate, key, x509.load_pem_x509_certificate(certificate).serial_number
 
 
 def write_key(path: Path, pem: bytes, mode: int = 0o600) -> None:
@@ -293,7 +228,7 @@ class TestClientCertificates:
         return start(clientCAFile=str(ca))
 
     def context(self, server, authority, directory: Path) -> ssl.SSLContext:
-        certificate, key, _ = authority.leaf(ExtendedKeyUsageOID.CLIENT_AUTH)
+        certificate, key, _ = leaf(authority, ExtendedKeyUsageOID.CLIENT_AUTH)
         path = directory / "client.pem"
         path.touch(mode=0o600)
         path.write_bytes(certificate + key)
@@ -314,7 +249,7 @@ class TestClientCertificates:
         assert re.search(alert, refused.value.reason)
 
     def test_one_of_another_authority_does_not_do(self, demanding, tmp_path):
-        context = self.context(demanding, Authority("test authority"), tmp_path)
+        context = self.context(demanding, Authority(), tmp_path)
         with pytest.raises(ssl.SSLError) as refused, raw(demanding, context) as connection:
             connection.recv(1)
         assert re.search("ALERT", refused.value.reason)
@@ -478,7 +413,7 @@ class TestLeaf:
         return state
 
     def renew(self, state: Path, mode: int = 0o600) -> int:
-        certificate, key, serial = self.authority.leaf(ExtendedKeyUsageOID.SERVER_AUTH)
+        certificate, key, serial = leaf(self.authority, ExtendedKeyUsageOID.SERVER_AUTH)
         write_key(state / "cert.pem", certificate, 0o644)
         write_key(state / "key.pem", key, mode)
         return serial
@@ -535,7 +470,7 @@ class TestLeaf:
     @pytest.mark.parametrize("name", ["cert.pem", "key.pem"])
     def test_half_a_pair_is_not_taken(self, state, start, name):
         server = start()
-        certificate, key, _ = self.authority.leaf(ExtendedKeyUsageOID.SERVER_AUTH)
+        certificate, key, _ = leaf(self.authority, ExtendedKeyUsageOID.SERVER_AUTH)
         write_key(state / name, {"cert.pem": certificate, "key.pem": key}[name])
         server.await_log("certificate not reloaded; the old one stays")
         assert self.presented(server) == self.serial
@@ -778,16 +713,16 @@ def test_refusals_of_all_kinds_tell_metrics_as_they_are_known_and_no_secret(star
     # Refused by STS.
     assert server.review(mint("another-cluster")).reason == "cluster_id_mismatch_or_bad_signature"
     unknown = Keys("ASIAUNKNOWNUNKNOWN22", "x" * 40, "y" * 343)
-    stranger = vectors.token(vectors.presigned(HOST, CLUSTER, unknown, int(time.time())))
+    stranger = signed(unknown)
     assert server.review(stranger).reason == "access_key_unknown"
     role = aws.directory.add_role("Process", ACCOUNT)
     expired = aws.directory.open_session(role, "jane")
     aws.directory.expire(expired)
-    late = vectors.token(vectors.presigned(HOST, CLUSTER, expired.keys, int(time.time())))
+    late = signed(expired.keys)
     assert server.review(late).reason == "credentials_expired"
     # Not mapped.
     nobody = aws.directory.open_session(aws.directory.add_role("Nobody", ACCOUNT), "jane")
-    unmapped = vectors.token(vectors.presigned(HOST, CLUSTER, nobody.keys, int(time.time())))
+    unmapped = signed(nobody.keys)
     assert server.review(unmapped).reason == "identity_not_mapped"
     # Not decided.
     for outage, status in ((sts.THROTTLED, 429), (sts.INTERNAL, 504), (sts.UNAVAILABLE, 504)):
@@ -850,10 +785,13 @@ def test_what_callers_choose_cannot_break_a_log_line(server, aws):
     role = aws.directory.add_role("Process", ACCOUNT)
     for name in ("a b=c", 'quote"d', "line\nbreak level=error", "\x1b[31mred", "back\\slash", "\u202eright-to-left"):
         session = aws.directory.open_session(role, name)
-        server.review(vectors.token(vectors.presigned(HOST, CLUSTER, session.keys, int(time.time()))))
+        server.review(signed(session.keys))
     for line in server.log.splitlines():
         assert re.match(r'time="[^"]+" level=(error|warning|info|debug|trace) msg=', line), line
         assert line.isprintable(), repr(line)
+    # What they chose is told all the same, where STS could have said it: quoted.
+    for session in (r'session="quote\"d"', r'session="back\\slash"'):
+        assert len(server.lines(session)) == 1, session
 
 
 def test_the_environment_and_the_command_line_hold_no_secret(server, mint):

@@ -9,14 +9,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import vectors
 from amazon import hosts
 from hostile import HostileSts
 from server_process import Server, configuration, rendered
 from stand_in import ACCOUNT, StandIn
-from webhook import CLUSTER, Review
+from webhook import HOST, Review, signed
 
-HOST = hosts.BY_NAME["sts.us-west-2.amazonaws.com"]
 # How long a server waits for its STS if nobody says otherwise; and what a busy machine may add to it.
 STS_SECONDS, GRACE_SECONDS = 4, 4
 # Honest answers before a trial, so that what the first ones cost is not counted as growth.
@@ -114,23 +112,23 @@ class Trial:
         self.server = Server(command, directory / "state")
         for _ in range(WARM_UP):
             assert self.server.review(self.mint()).granted
-        self._memory = self._most_memory()
+        self._memory = self.server.used("VmHWM")
 
     @property
     def growth(self) -> int:
         """How much more memory the process ever held since the trial began, in KiB."""
-        return self._most_memory() - self._memory
+        return self.server.used("VmHWM") - self._memory
 
     def mint(self, session_name: str = "jane", host: hosts.Host = HOST) -> str:
         """A token of a new session on the mapped role, signed by botocore now."""
         session = self.stand_in.directory.open_session(self._role, session_name)
-        return vectors.token(vectors.presigned(host, CLUSTER, session.keys, int(time.time())))
+        return signed(session.keys, host=host)
 
     def review(self, session_name: str) -> Review:
         return self.server.review(self.mint(session_name))
 
-    def hold_to(self, verdict: Verdict) -> None:
-        """Asks once, and looks at all that is told, logged and counted."""
+    def hold_to(self, verdict: Verdict) -> float:
+        """Asks once, and looks at all that is told, logged and counted; how many seconds the answer took."""
         token, before, logged = self.mint(), self._counts(), len(self.server.log)
         began = time.monotonic()
         review = self.server.review(token)
@@ -148,6 +146,7 @@ class Trial:
         assert counted == dict.fromkeys({result, *verdict.counted}, 1)
         assert CANARY not in self.server.metrics()
         assert took < self.seconds + GRACE_SECONDS
+        return took
 
     def hold_honest_to_grant(self) -> None:
         """The same server, with an STS at the same address that behaves again."""
@@ -164,10 +163,6 @@ class Trial:
 
     def _counts(self) -> dict[str, int]:
         return {name: int(value) for name, value in COUNTERS.findall(self.server.metrics())}
-
-    def _most_memory(self) -> int:
-        told = Path(f"/proc/{self.server.process.pid}/status").read_text()
-        return int(re.search(r"^VmHWM:\s+(\d+) kB$", told, re.MULTILINE).group(1))
 
 
 def _told(review: Review) -> str | None:

@@ -32,6 +32,7 @@ CROWD = 128
 # More: the limit is raised for them.
 MANY_CONNECTIONS = 256
 
+PARTS = ("commands", "server", "mappings", "growth")
 AT_MOST, AT_LEAST = "<=", ">="
 
 
@@ -104,7 +105,7 @@ class Reviews:
         print(
             f"{front:5} {connections:5}{f' x{streams}' if streams > 1 else '':4} {delay * 1e3:6.0f} {load.rate:10,.0f} {load.p50:8.2f} "
             f"{load.p99:8.2f} {load.cpu_us:8.1f} {figures['idle']:6.1f} {figures['peak']:6.1f} {figures['after']:6.1f} {opened:8}"
-            + (f"   {load.refused} answered 429 at first" if load.refused else ""),
+            + (f"   {load.turned_away} turned away at first" if load.turned_away else ""),
             flush=True,
         )
         return load, figures
@@ -166,8 +167,10 @@ def many_mappings(binary: Path, reviews: Path, table: Table) -> None:
 
 
 def main() -> None:
+    parts = sys.argv[5:] or PARTS
+    if len(sys.argv) < 5 or not set(parts) <= set(PARTS):
+        sys.exit(f"usage: bench.py IAMGATE AWS TOOLS REVIEWS [{'|'.join(PARTS)} ...]")
     binary, aws, tools, program = (Path(path).absolute() for path in sys.argv[1:5])
-    parts = sys.argv[5:] or ["commands", "server", "mappings", "growth"]
     table = Table()
     print(f"{os.cpu_count()} CPUs, {platform.machine()}, Linux {platform.release().split('-')[0]}, load {os.getloadavg()[0]:.1f}")
     if "commands" in parts:

@@ -24,6 +24,11 @@ fn transcripts_are_what_the_commands_say() {
     }
     cases.env("NO_COLOR", "1").env("COLUMNS", "100");
     cases.insert_var("[VERSION]", concat!("v", env!("CARGO_PKG_VERSION"))).unwrap();
+    // Where no file fits, trycmd only warns.
+    let transcripts = std::fs::read_dir("tests/cli").unwrap().filter(|entry| {
+        entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "trycmd")
+    });
+    assert_eq!(transcripts.count(), 7);
     cases.case("tests/cli/*.trycmd");
     cases.run();
 }

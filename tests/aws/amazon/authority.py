@@ -4,6 +4,7 @@ They go into a directory that the caller removes.
 """
 
 import datetime
+import ipaddress
 from pathlib import Path
 
 from cryptography import x509
@@ -18,9 +19,9 @@ LIFETIME = datetime.timedelta(hours=1)
 class Authority:
     """Signs certificates of servers, good ones unless a flaw is asked for."""
 
-    def __init__(self):
+    def __init__(self, name: str = "throw-away test authority"):
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "throw-away test authority")])
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         ca = (
             _builder(self._name, self._name, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -36,22 +37,22 @@ class Authority:
         ends: datetime.timedelta = LIFETIME,
         ca: bool = False,
         purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
-    ) -> bytes:
-        """A certificate for DNS `names` and its key, both as PEM; `begins` and `ends` count from now."""
+    ) -> tuple[bytes, bytes]:
+        """A certificate for DNS names and addresses, and its key, both as PEM; `begins` and `ends` count from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         leaf = (
             _builder(x509.Name([]), self._name, key, begins, ends)
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
             .add_extension(_usage(sign_certificates=ca), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=True)
+            .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return leaf.public_bytes(serialization.Encoding.PEM) + private
+        return leaf.public_bytes(serialization.Encoding.PEM), private
 
 
 def issue(directory: Path, names: list[str]) -> tuple[Path, Path]:
@@ -60,8 +61,15 @@ def issue(directory: Path, names: list[str]) -> tuple[Path, Path]:
     ca_path, server_path = directory / "ca.pem", directory / "server.pem"
     ca_path.write_bytes(authority.pem)
     server_path.touch(mode=0o600)
-    server_path.write_bytes(authority.leaf(names))
+    server_path.write_bytes(b"".join(authority.leaf(names)))
     return ca_path, server_path
+
+
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _builder(subject, issuer, key, begins=-AGE, ends=LIFETIME):
