@@ -24,17 +24,6 @@ MALFORMED, WRONG_HOST = "token_malformed", "sts_host_not_allowed"
 EXPIRED, EARLY, NOT_OURS = "token_expired", "token_not_yet_valid", None
 # The bytes of a token that are read at all.
 LONGEST = 16 * 1024
-NAMES = [
-    "Action",
-    "Version",
-    "X-Amz-Algorithm",
-    "X-Amz-Credential",
-    "X-Amz-Date",
-    "X-Amz-Expires",
-    "X-Amz-Security-Token",
-    "X-Amz-SignedHeaders",
-    "X-Amz-Signature",
-]
 
 
 class Good:
@@ -86,7 +75,7 @@ class Good:
 
     def without(self, name: str) -> str:
         kept = [pair for pair in self.query.split("&") if not pair.startswith(f"{name}=")]
-        assert len(kept) == len(NAMES) - 1
+        assert len(kept) == len(token_text.NAMES) - 1
         return vectors.token(f"{self.base}?{'&'.join(kept)}")
 
 
@@ -224,7 +213,7 @@ case("host of another region", MALFORMED, lambda good: good.with_host("sts.eu-we
 for name in ("x-amz-credential", "X-AMZ-CREDENTIAL", "X-Amz-credential", "X-Amz-%43redential", "%58-Amz-Credential"):
     case(f"{name}=eve first", MALFORMED, lambda good, name=name: good.with_pair_first(f"{name}=eve"))
     case(f"{name}=eve last", MALFORMED, lambda good, name=name: good.with_pair_last(f"{name}=eve"))
-for name in NAMES:
+for name in token_text.NAMES:
     case(
         f"{name} again, the same",
         MALFORMED,
@@ -393,7 +382,7 @@ def client(server):
 
 
 def test_the_token_that_is_spoiled_is_good(aws, server, good, client):
-    assert token_text.parameters(good.token).keys() == set(NAMES)
+    assert token_text.parameters(good.token).keys() == set(token_text.NAMES)
     assert quote(good.query, safe="&=%-_.~") == good.query
     assert client.review(good.token).user["username"] == "corpus"
     assert client.review(good.at(14 * 60)).granted

@@ -6,6 +6,19 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from vectors import PREFIX, token
 
+# Of the parameters, in a token of temporary credentials.
+NAMES = [
+    "Action",
+    "Version",
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-Security-Token",
+    "X-Amz-SignedHeaders",
+    "X-Amz-Signature",
+]
+
 
 def url(text: str) -> str:
     """The URL inside a token; empty when there is none."""

@@ -14,19 +14,6 @@ use crate::support::review::refusal;
 use crate::support::script::Script;
 use crate::support::vector::{NOW, Vector, accept};
 
-/// The nine parameters, in the order of the good token.
-const NAMES: [&str; 9] = [
-    "Action",
-    "Version",
-    "X-Amz-Algorithm",
-    "X-Amz-Credential",
-    "X-Amz-Date",
-    "X-Amz-Expires",
-    "X-Amz-Security-Token",
-    "X-Amz-SignedHeaders",
-    "X-Amz-Signature",
-];
-
 /// Whether it gets as far as STS.
 fn admitted(vector: &Vector) -> Result<(), Refusal> {
     let verifier = Verifier::new(Script::default(), NOW);

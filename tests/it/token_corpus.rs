@@ -10,7 +10,7 @@ use iamgate::token::{Age, HostFault, HostPolicy, Malformed, Refusal, Stale, Veri
 
 use crate::support::review::refusal;
 use crate::support::script::Script;
-use crate::support::vector::{NOW, SIGNATURE, Vector, accept, raw_token, token};
+use crate::support::vector::{NAMES, NOW, SIGNATURE, Vector, accept, raw_token, scope, token};
 
 #[track_caller]
 fn check(name: &str, got: Refusal, want: impl Into<Refusal>) {
@@ -187,8 +187,7 @@ async fn hosts() {
 
 #[tokio::test]
 async fn the_regions_of_host_and_scope_agree() {
-    let scope =
-        |region: &str| format!("ASIAIOSFODNN7EXAMPLE%2F20260102%2F{region}%2Fsts%2Faws4_request");
+    let scope = |region: &str| scope("20260102", region);
     let verifier = Verifier::new(Script::default(), NOW);
     let global = |region: &str| {
         Vector::good().host("sts.amazonaws.com").set("X-Amz-Credential", &scope(region)).token()
@@ -204,18 +203,6 @@ async fn the_regions_of_host_and_scope_agree() {
         check("regions", refusal(&token).await, Malformed::ScopeRegion);
     }
 }
-
-const NAMES: [&str; 9] = [
-    "Action",
-    "Version",
-    "X-Amz-Algorithm",
-    "X-Amz-Credential",
-    "X-Amz-Date",
-    "X-Amz-Expires",
-    "X-Amz-Security-Token",
-    "X-Amz-SignedHeaders",
-    "X-Amz-Signature",
-];
 
 #[tokio::test]
 async fn a_name_in_another_spelling_is_another_name() {
@@ -388,8 +375,7 @@ async fn values_have_one_spelling() {
 #[tokio::test]
 async fn tokens_are_good_for_a_quarter_of_an_hour_and_five_minutes_of_skew() {
     let signed = |date: &str| {
-        let scope =
-            format!("ASIAIOSFODNN7EXAMPLE%2F{}%2Fus-west-2%2Fsts%2Faws4_request", &date[..8]);
+        let scope = scope(&date[..8], "us-west-2");
         Vector::good().set("X-Amz-Date", date).set("X-Amz-Credential", &scope).token()
     };
     let judge = |date: &str, max_age: Age| {
@@ -444,8 +430,8 @@ async fn a_refusal_for_age_holds_for_that_token_and_that_age_alone() {
     assert_eq!(judge(&token, &minute), Err(Refusal::Stale(Stale::Remembered)));
     assert_eq!(judge(&token, &day), Ok(()), "the age was raised");
 
-    let scope = "ASIAIOSFODNN7EXAMPLE%2F20200102%2Fus-west-2%2Fsts%2Faws4_request";
-    let copy = Vector::good().set("X-Amz-Date", "20200102T030405Z").set("X-Amz-Credential", scope);
+    let scope = scope("20200102", "us-west-2");
+    let copy = Vector::good().set("X-Amz-Date", "20200102T030405Z").set("X-Amz-Credential", &scope);
     assert!(matches!(judge(&copy.token(), &day), Err(Refusal::Stale(Stale::Late(_)))));
     assert_eq!(judge(&token, &day), Ok(()), "a copy with an old date does not spoil the token");
 }

@@ -5,7 +5,7 @@ use iamgate::token::{Acceptance, HostFault, HostPolicy, Malformed, Verifier};
 
 use super::{admitted, refused};
 use crate::support::script::Script;
-use crate::support::vector::{NOW, Vector, accept};
+use crate::support::vector::{NOW, Vector, accept, scope};
 
 #[tokio::test]
 async fn the_scheme_has_one_spelling() {
@@ -298,17 +298,14 @@ const HOSTS: [(Partition, &str, [Option<&str>; 4]); 8] = [
     ),
 ];
 
-fn scope(region: &str) -> String {
-    format!("ASIAIOSFODNN7EXAMPLE%2F20260102%2F{region}%2Fsts%2Faws4_request")
-}
-
 #[test]
 fn no_partition_takes_a_host_or_a_region_of_another() {
     for (ours, _, _) in HOSTS {
         let accept = Acceptance { hosts: HostPolicy::new(ours), ..accept(&["c"]) };
         let verifier = Verifier::new(Script::default(), NOW);
         let judge = |host: &str, region: &str| {
-            let vector = Vector::good().host(host).set("X-Amz-Credential", &scope(region));
+            let vector =
+                Vector::good().host(host).set("X-Amz-Credential", &scope("20260102", region));
             verifier.admit(&vector.token(), &accept).map(|_| ())
         };
         for (theirs, region, hosts) in HOSTS {
@@ -353,7 +350,7 @@ fn allowed_regions_and_extra_hosts_are_whole_names() {
     let accept = Acceptance { hosts, ..accept(&["c"]) };
     let verifier = Verifier::new(Script::default(), NOW);
     let judge = |host: &str, region: &str| {
-        let vector = Vector::good().host(host).set("X-Amz-Credential", &scope(region));
+        let vector = Vector::good().host(host).set("X-Amz-Credential", &scope("20260102", region));
         verifier.admit(&vector.token(), &accept).map(|_| ())
     };
     let no = |fault| Err(Malformed::Host(fault).into());

@@ -7,13 +7,12 @@ use iamgate::token::{Malformed, Refusal, Stale, Verifier};
 
 use super::refused;
 use crate::support::script::Script;
-use crate::support::vector::{NOW, Vector, accept};
+use crate::support::vector::{NOW, Vector, accept, scope};
 
 /// The good token signed at `date`, with the scope of that day.
 fn signed(date: &str) -> Vector {
     let day = date.get(..8).unwrap_or(date);
-    let scope = format!("ASIAIOSFODNN7EXAMPLE%2F{day}%2Fus-west-2%2Fsts%2Faws4_request");
-    Vector::good().set("X-Amz-Date", date).set("X-Amz-Credential", &scope)
+    Vector::good().set("X-Amz-Date", date).set("X-Amz-Credential", &scope(day, "us-west-2"))
 }
 
 #[tokio::test]
@@ -91,7 +90,7 @@ async fn a_date_is_a_moment_that_there_is_in_the_basic_form() {
 async fn the_scopes_day_is_the_dates_day_also_at_midnight() {
     const MIDNIGHT: UnixTime = UnixTime::from_secs(1_767_312_000);
     let judge = |date: &str, day: &str, now: u64| {
-        let scope = format!("ASIAIOSFODNN7EXAMPLE%2F{day}%2Fus-west-2%2Fsts%2Faws4_request");
+        let scope = scope(day, "us-west-2");
         let vector = Vector::good().set("X-Amz-Date", date).set("X-Amz-Credential", &scope);
         let verifier = Verifier::new(Script::default(), UnixTime::from_secs(now));
         verifier.admit(&vector.token(), &accept(&["c"])).map(|_| ())

@@ -2,8 +2,8 @@
 
 use iamgate::token::Malformed;
 
-use super::{NAMES, admitted, refused};
-use crate::support::vector::Vector;
+use super::{admitted, refused};
+use crate::support::vector::{NAMES, Vector};
 
 /// Spellings that some reader takes for `name`: by case, by escapes, by what it trims or decodes.
 fn other_spellings(name: &str) -> Vec<String> {

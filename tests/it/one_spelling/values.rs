@@ -2,8 +2,8 @@
 
 use iamgate::token::Malformed;
 
-use super::{NAMES, admitted, refused};
-use crate::support::vector::{SIGNATURE, Vector};
+use super::{admitted, refused};
+use crate::support::vector::{NAMES, SIGNATURE, Vector};
 
 /// What a value of `name` is refused for when it is not of its form at all.
 fn fault_of(name: &'static str) -> Malformed {

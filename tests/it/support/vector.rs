@@ -13,6 +13,19 @@ pub(crate) const SIGNATURE: &str =
     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 pub(crate) const SESSION_TOKEN: &str = "FwoG%2F%2Babc%3D";
 
+/// The nine parameters, in the order of the good token.
+pub(crate) const NAMES: [&str; 9] = [
+    "Action",
+    "Version",
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-Security-Token",
+    "X-Amz-SignedHeaders",
+    "X-Amz-Signature",
+];
+
 /// The parts of a token's URL.
 #[derive(Clone, Debug)]
 pub(crate) struct Vector {
@@ -29,10 +42,7 @@ impl Vector {
             ("Action", "GetCallerIdentity"),
             ("Version", "2011-06-15"),
             ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
-            (
-                "X-Amz-Credential",
-                "ASIAIOSFODNN7EXAMPLE%2F20260102%2Fus-west-2%2Fsts%2Faws4_request",
-            ),
+            ("X-Amz-Credential", &scope("20260102", "us-west-2")),
             ("X-Amz-Date", "20260102T030405Z"),
             ("X-Amz-Expires", "60"),
             ("X-Amz-Security-Token", SESSION_TOKEN),
@@ -89,6 +99,11 @@ impl Vector {
     pub(crate) fn token(&self) -> Secret {
         token(&self.url())
     }
+}
+
+/// A value of `X-Amz-Credential`: the good token's key, and the scope of another day or region.
+pub(crate) fn scope(day: &str, region: &str) -> String {
+    format!("ASIAIOSFODNN7EXAMPLE%2F{day}%2F{region}%2Fsts%2Faws4_request")
 }
 
 /// Any text as a token.
