@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::{Service, service_fn};
@@ -33,12 +34,24 @@ where
             guest.turned_away();
             return Answering(None);
         };
+        unpin_buffer(&mut request);
         request.extensions_mut().insert(Arc::clone(&guest));
         let (asking, answer) = (guest.ask(), Box::pin(service.call(request)));
         let answered = guest.bytes();
         let asked = Asked { _asking: asking, held, answered, in_turn: false, answer };
         Answering(Some(asked))
     })
+}
+
+/// Leaves of a request's head only what is asked for, copied. The head is a view of the buffer that
+/// the connection was read into, which would be held until the answer, and another one filled.
+fn unpin_buffer(request: &mut Request<Incoming>) {
+    let length = request.headers_mut().remove(CONTENT_LENGTH);
+    let length = length.and_then(|length| HeaderValue::from_bytes(length.as_bytes()).ok());
+    *request.headers_mut() = length.map(|length| (CONTENT_LENGTH, length)).into_iter().collect();
+    if let Ok(path) = request.uri().path().parse() {
+        *request.uri_mut() = path;
+    }
 }
 
 /// An answer being made; none where there was no room for the request. A named type, so that it is
