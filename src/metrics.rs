@@ -9,8 +9,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -36,6 +37,8 @@ const REGIONS_LIMIT: usize = 64;
 /// take the place of the ones in use.
 const SILENT_REGIONS_LIMIT: usize = 16;
 const OTHER: &str = "other";
+/// How long one text serves all who ask while it is being sent. Scrapers ask every few seconds.
+const SHARED: Duration = Duration::from_secs(1);
 /// A `/proc/self/status` takes some 1.5 KiB.
 const PROC_STATUS_LIMIT: usize = 16 * 1024;
 
@@ -85,6 +88,7 @@ pub struct Metrics {
     connections_refused: Family<Label, Counter>,
     resident: Gauge,
     read_resident: fn() -> Option<u64>,
+    last: Mutex<Option<(Instant, Bytes)>>,
 }
 
 impl Metrics {
@@ -106,6 +110,7 @@ impl Metrics {
             connections_refused: Family::default(),
             resident: Gauge::default(),
             read_resident,
+            last: Mutex::default(),
             registry: Registry::default(),
         };
         metrics.register_the_reference_s(registry.sub_registry_with_prefix(NAMESPACE));
@@ -185,6 +190,21 @@ impl Metrics {
     /// A connection was closed, because there is no room for all.
     pub fn connection_refused(&self, port: Port) {
         self.connections_refused.get_or_create(&[("port", port.label().into())]).inc();
+    }
+
+    /// What [`Self::encode`] says; for a second the same text, as long as anybody has
+    /// not taken theirs. So those who ask and do not read make the server write, and hold, hardly more.
+    pub fn scrape(&self) -> Bytes {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, text)) = &*last
+            && !text.is_unique()
+            && at.elapsed() < SHARED
+        {
+            return text.clone();
+        }
+        let text = Bytes::from(self.encode());
+        *last = Some((Instant::now(), text.clone()));
+        text
     }
 
     /// All of it in the classic Prometheus text format, to be served as [`CONTENT_TYPE`].
@@ -321,6 +341,18 @@ mod tests {
         let mut lines: Vec<_> = text.lines().collect();
         lines.sort_unstable();
         lines
+    }
+
+    #[test]
+    fn those_who_do_not_take_their_text_share_it_and_nobody_else_gets_an_old_one() {
+        let metrics = metrics();
+        let untaken = metrics.scrape();
+        metrics.ec2_called();
+        assert_eq!(metrics.scrape(), untaken);
+        drop(untaken);
+        assert_eq!(metrics.scrape(), metrics.encode());
+        metrics.ec2_called();
+        assert_eq!(metrics.scrape(), metrics.encode());
     }
 
     #[test]

@@ -86,7 +86,7 @@ fn status<A>(routes: &Routes<A>) -> impl Answers<Rejection> + use<A> {
     let certificate = Arc::clone(&routes.certificate);
     let scrape = move || {
         metrics.certificate_expires(certificate.not_after());
-        let mut response = Response::new(metrics.encode().into());
+        let mut response = Response::new(metrics.scrape().into());
         response
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));

@@ -157,7 +157,7 @@ async def lingering(crowd: Crowd, posed) -> None:
 async def header_flood(crowd: Crowd, posed) -> None:
     """Heads as large as they may be, and larger, as fast as they are taken."""
     reader, writer = await crowd.tls()
-    lines = [f"X-{n}: {'y' * 200}" for n in range(60)]
+    lines = [f"X-{n}: {'y' * 200}" for n in range(35)]
     for _ in range(50):
         await crowd.say(writer, head(0, *lines))
         await reader.readuntil(b"\r\n\r\n")

@@ -180,9 +180,11 @@ def median_ms(seconds: list[float]) -> str:
 def beside(mint, binary, record_property):
     """Runs an attack and honest reviews beside it, and holds the server to what is promised of any."""
 
+    everybody = contextlib.ExitStack()
+
     def beside(server: Server, name: str, connections: int, attack_over=None) -> Attack:
         began = time.monotonic()
-        honest = Honest(server, mint)
+        honest = everybody.enter_context(contextlib.closing(Honest(server, mint)))
         for _ in range(ROUNDS):
             honest.ask()
         figures = {"calm": [median_ms(honest.known), median_ms(honest.new)]}
@@ -218,7 +220,8 @@ def beside(mint, binary, record_property):
         assert_small(binary, after)
         return attack
 
-    return beside
+    with everybody:
+        yield beside
 
 
 @pytest.mark.timeout(180)
