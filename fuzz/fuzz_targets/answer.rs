@@ -10,7 +10,7 @@ use iamgate::clock::UnixTime;
 use iamgate::identity::{Identity, Partition};
 use iamgate::secret::Secret;
 use iamgate::token::{
-    Acceptance, Age, HostPolicy, Refusal, Reply, Sts, StsUnavailable, StsRequest, Verifier,
+    Acceptance, Age, HostPolicy, Refusal, Reply, Sts, StsRequest, StsUnavailable, Verifier,
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
