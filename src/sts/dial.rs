@@ -9,16 +9,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::vec::IntoIter;
 
 use http::Uri;
 use hyper::rt;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tower_service::Service;
@@ -41,7 +43,7 @@ impl Dial {
         connect_to: &BTreeMap<Box<str>, SocketAddr>,
         limit: Duration,
     ) -> Self {
-        let mut plain = HttpConnector::new();
+        let mut plain = HttpConnector::new_with_resolver(Names(Arc::new(Semaphore::new(LOOKUPS))));
         plain.set_nodelay(true);
         plain.enforce_http(false);
         let secure = || HttpsConnectorBuilder::new().with_tls_config(tls.clone());
@@ -101,6 +103,40 @@ pub(super) async fn within<T>(exchange: impl Future<Output = T>) -> T {
 #[derive(Clone)]
 struct Road(Arc<Roads>);
 
+/// Looks names up, a few at once.
+///
+/// Tokens choose among many hosts, also such that exist nowhere, and a look-up cannot be stopped: it
+/// holds a thread until the resolver gives up, long after the exchange.
+#[derive(Clone)]
+struct Names(Arc<Semaphore>);
+
+/// Each takes a thread; a resolver that answers takes some milliseconds for one.
+const LOOKUPS: usize = 32;
+
+impl Service<Name> for Names {
+    type Response = IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let lookups = Arc::clone(&self.0);
+        Box::pin(async move {
+            let turn = lookups.acquire_owned().await.map_err(io::Error::other)?;
+            // In a task of its own: whoever gives up leaves the turn with the thread.
+            let lookup = tokio::spawn(async move {
+                let found = lookup_host((name.as_str(), 0)).await;
+                drop(turn);
+                found.map(|found| found.collect::<Vec<_>>().into_iter())
+            });
+            lookup.await.map_err(io::Error::other)?
+        })
+    }
+}
+
 /// A connection straight to STS, or through a proxy. The latter's TLS is boxed: it would double the
 /// size of every connection.
 pub(super) enum Line {
@@ -111,8 +147,8 @@ pub(super) enum Line {
 struct Roads {
     connect_to: BTreeMap<Box<str>, SocketAddr>,
     proxies: Matcher,
-    to_proxy: HttpsConnector<HttpConnector>,
-    plain: HttpConnector,
+    to_proxy: HttpsConnector<HttpConnector<Names>>,
+    plain: HttpConnector<Names>,
 }
 
 impl Service<Uri> for Road {
@@ -203,9 +239,25 @@ impl rt::Write for Line {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use futures_util::FutureExt;
     use tokio::net::TcpListener;
 
     use super::*;
+
+    #[tokio::test]
+    async fn names_are_looked_up_in_turn_and_who_leaves_takes_no_turn_away() {
+        let mut names = Names(Arc::new(Semaphore::new(1)));
+        let mut localhost = || names.call("localhost".parse().unwrap());
+        let gone = localhost();
+        assert!(localhost().await.unwrap().all(|address| address.ip().is_loopback()));
+        drop(gone);
+        let mut given_up = localhost();
+        assert!((&mut given_up).now_or_never().is_none());
+        drop(given_up);
+        // Its look-up goes on, and then gives back its turn.
+        assert!(localhost().await.unwrap().count() > 0);
+        assert_eq!(names.0.available_permits(), 1);
+    }
 
     #[tokio::test]
     async fn a_connection_is_given_up_with_the_exchange_that_it_was_begun_for() {
