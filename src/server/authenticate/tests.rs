@@ -132,7 +132,11 @@ impl Room {
     }
 
     async fn review(&self, token: &str) -> (u16, Value) {
-        read(&self.authenticator.review(question(token), ASKER).await)
+        self.review_of(ASKER, token).await
+    }
+
+    async fn review_of(&self, asker: Asker, token: &str) -> (u16, Value) {
+        read(&self.authenticator.review(question(token), asker).await)
     }
 
     fn asked(&self) -> Vec<String> {
@@ -217,6 +221,28 @@ async fn while_all_places_are_taken_only_what_needs_sts_is_put_off() {
     let (status, body) = asking.await;
     assert_eq!((status, &body["status"]["authenticated"]), (200, &json!(true)));
     assert_eq!(room.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_known_does_not_wait_in_a_stranger_s_place() {
+    let one = format!("{}  limits:\n    stsInFlight: 1\n", admins());
+    let ann = || is(ADMIN, "AROAEXAMPLE:ann");
+    let room = Room::new(&one, [ann(), ann(), ann()]);
+    let (first, token) = (signed(&"f".repeat(64)), token());
+    let mut first = Box::pin(room.review(&first));
+    assert!((&mut first).now_or_never().is_none());
+    let mut stranger = Box::pin(room.review(&token));
+    assert!((&mut stranger).now_or_never().is_none());
+    let mut known = Box::pin(room.review_of(Asker { known: true, ..ASKER }, &token));
+    assert!((&mut known).now_or_never().is_none());
+
+    room.script.go.add_permits(2);
+    assert_eq!(first.await.0, 200);
+    assert_eq!(known.await.0, 200);
+
+    assert!((&mut stranger).now_or_never().is_none());
+    room.script.go.add_permits(1);
+    assert_eq!(stranger.await.0, 200);
 }
 
 #[tokio::test]

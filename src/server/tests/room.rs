@@ -144,6 +144,26 @@ async fn the_one_with_most_untaken_leaves(window: u32) {
 }
 
 #[tokio::test]
+async fn of_strangers_that_speak_http2_one_gives_way_where_they_have_half_of_the_seats() {
+    let server = Server::start(Options::default()).await;
+    server.limits.lock().unwrap().connections = 4;
+    let refused = |count| format!("connections_refused_total{{port=\"tls\"}} {count}");
+    let mut clients = Vec::new();
+    for body in [GRANT, "review", "review"] {
+        let client = server.http2();
+        let asking = client.post(server.url("/authenticate")).body(body).send();
+        assert_eq!(asking.await.unwrap().status(), 200);
+        clients.push(client);
+    }
+    assert!(server.counted(&refused(0)));
+    let third = server.http2().post(server.url("/authenticate")).body("review").send();
+    assert_eq!(third.await.unwrap().status(), 200);
+    assert!(server.counted(&refused(1)));
+    assert_eq!(server.ask(&request("POST", "/authenticate", "review")).await.0, 200);
+    assert!(server.counted(&refused(1)), "there is a seat left for HTTP/1");
+}
+
+#[tokio::test]
 async fn stalled_handshakes_take_no_place_from_others() {
     // They would stall for longer than anybody waits.
     let deadlines = Deadlines { handshake: PATIENCE * 3, ..Deadlines::default() };
