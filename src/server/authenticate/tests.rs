@@ -155,7 +155,10 @@ impl Room {
 
 fn read(response: &Response<Bytes>) -> (u16, Value) {
     assert_eq!(response.headers().len(), 1, "a content type, and never Retry-After");
-    (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap())
+    let body: Value = serde_json::from_slice(response.body()).unwrap();
+    let granted = response.extensions().get::<Granted>().is_some();
+    assert_eq!(granted, body["status"]["authenticated"] == json!(true));
+    (response.status().as_u16(), body)
 }
 
 fn question(token: &str) -> Bytes {

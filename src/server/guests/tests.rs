@@ -73,6 +73,7 @@ async fn who_keeps_asking_in_vain_goes_before_those_who_just_came() {
     assert_eq!(gone(&[&asking, &new]), [false, true]);
     let new = sit(&guests);
     new.guest.greet();
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
     drop(asking.guest.ask());
     assert!(guests.seat(CLIENT, 2).is_ok());
     assert_eq!(gone(&[&asking, &new]), [true, false]);
@@ -102,6 +103,7 @@ async fn at_the_health_port_whoever_asks_often_is_no_stranger() {
     let (scraper, silent) = (sit(&guests), sit(&guests));
     tokio::time::advance(std::time::Duration::from_secs(1)).await;
     (0..PERSISTENT).for_each(|_| drop(scraper.guest.ask()));
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
     assert!(guests.make_room());
     assert_eq!(gone(&[&scraper, &silent]), [false, true]);
 }
@@ -161,6 +163,22 @@ async fn strangers_have_http2_on_half_of_the_seats() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn among_those_who_hold_the_same_whoever_waits_for_its_first_answer_stays() {
+    let guests = guests();
+    let mut seats = Vec::new();
+    for _ in 0..3 {
+        let seat = guests.seat(CLIENT, 4).unwrap();
+        seat.guest.greet();
+        seats.push(seat);
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    }
+    let _waiting = seats[0].guest.wait();
+    let _held: Vec<_> = seats[..2].iter().map(|seat| seat.guest.http2().unwrap()).collect();
+    assert!(seats[2].guest.http2().is_ok());
+    assert_eq!(gone(&seats.iter().collect::<Vec<_>>()), [false, true, false]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn room_for_one_request_comes_with_the_seat() {
     let guests = guests();
     let (hoarders, modest) = ([sit(&guests), sit(&guests)], sit(&guests));
@@ -178,7 +196,9 @@ async fn room_for_one_request_comes_with_the_seat() {
 #[tokio::test(start_paused = true)]
 async fn the_stranger_who_holds_most_gives_way_to_a_request() {
     let guests = guests();
-    let (hoarder, modest, known) = (sit(&guests), sit(&guests), sit(&guests));
+    let modest = sit(&guests);
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    let (hoarder, known) = (sit(&guests), sit(&guests));
     known.guest.recognize();
     let some = |seat: &Seat, n| (0..n).map(|_| seat.guest.request().unwrap()).collect::<Vec<_>>();
     let _kept = some(&known, REQUESTS.all - REQUESTS.strangers);
