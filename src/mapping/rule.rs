@@ -191,8 +191,8 @@ impl Kept {
     }
 
     fn added(&mut self, text: &str) -> Result<Span, Full> {
-        number(self.text.len() + text.len())?;
         let span = Span { from: number(self.text.len())?, len: number(text.len())? };
+        span.from.checked_add(span.len).ok_or(Full)?;
         self.text.push_str(text);
         Ok(span)
     }

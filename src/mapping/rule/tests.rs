@@ -24,8 +24,22 @@ fn what_is_kept_is_what_came() {
     came.push(Mapping { who: Who::Pattern(pattern), ..came[0].clone() });
     let list: Mappings = came.iter().cloned().collect();
     assert_eq!(list.iter().collect::<Vec<_>>(), came);
-    assert_eq!((list.len(), list.has_sso()), (6, true));
+    assert_eq!((list.len(), list.is_empty(), list.has_sso()), (6, false, true));
+    let whom: Vec<_> = (0..7).map(|at| list.who(at)).collect();
+    assert_eq!(whom[..6], came.iter().map(|one| Some(one.who.clone())).collect::<Vec<_>>());
+    assert_eq!(whom[6], None);
+    // A role without a slash in its name has no path, nor have patterns and permission sets.
+    let with_path: Vec<_> = (0..7).map(|at| list.who_with_path(at)).collect();
+    let is_one: Vec<_> = with_path.iter().map(Option::is_some).collect();
+    assert_eq!(is_one, [false, true, true, true, false, false, false]);
+    assert_eq!(with_path[1], whom[1]);
     assert_eq!(list.finish().iter().nth(3).unwrap().told().2, "[x y]");
+}
+
+#[test]
+fn a_list_of_nothing_has_nothing() {
+    let none = Mappings::default();
+    assert_eq!((none.len(), none.is_empty(), none.has_sso()), (0, true, false));
 }
 
 #[test]
