@@ -37,6 +37,25 @@ fn what_is_kept_is_what_came() {
 }
 
 #[test]
+fn lists_are_equal_where_their_entries_are_and_show_them() {
+    let list = |name: &str| -> Mappings {
+        [mapping("arn:aws:iam::123456789012:role/A", name, &["g"])].into_iter().collect()
+    };
+    assert_eq!(list("x"), list("x"));
+    assert_ne!(list("x"), list("y"));
+    let shown = format!("{:?}", list("x"));
+    assert_eq!(shown, r#"[Rule(Some(3), ("arn:aws:iam::123456789012:role/A", "x", "[g]"))]"#);
+}
+
+/// Equal hashes would still find what is shared, only ever more slowly.
+#[test]
+fn texts_are_spread() {
+    let hashes: std::collections::HashSet<_> =
+        (0..100).map(|n| hash(&format!("dev-{n}"))).collect();
+    assert_eq!(hashes.len(), 100);
+}
+
+#[test]
 fn a_list_of_nothing_has_nothing() {
     let none = Mappings::default();
     assert_eq!((none.len(), none.is_empty(), none.has_sso()), (0, true, false));
