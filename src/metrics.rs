@@ -192,8 +192,8 @@ impl Metrics {
         self.connections_refused.get_or_create(&[("port", port.label().into())]).inc();
     }
 
-    /// What [`Self::encode`] says; for a second the same text, as long as anybody has
-    /// not taken theirs. So those who ask and do not read make the server write, and hold, hardly more.
+    /// What [`Self::encode`] says; for a second the same text, as long as anybody has not taken
+    /// theirs. So those who ask and do not read make the server write, and hold, hardly more.
     pub fn scrape(&self) -> Bytes {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, text)) = &*last

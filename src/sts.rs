@@ -9,8 +9,8 @@ use std::error::Error;
 use std::iter;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -138,12 +138,6 @@ impl Sts for HttpsSts {
         let exchange = dial::within(self.exchange(request, place.nth));
         let exchange = timeout(self.config.timeout, exchange);
         exchange.await.map_err(|_| StsUnavailable::Timeout)?
-    }
-}
-
-impl<S: Sts> Sts for Arc<S> {
-    async fn ask(&self, request: &StsRequest<'_>) -> Result<Reply, StsUnavailable> {
-        (**self).ask(request).await
     }
 }
 

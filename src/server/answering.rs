@@ -43,9 +43,9 @@ where
     })
 }
 
-/// Leaves of a request's head only what is asked for, copied. The head is a view of the buffer that
-/// the connection was read into, which would be held until the answer, and another one filled.
-fn unpin_buffer(request: &mut Request<Incoming>) {
+/// Leaves of a request's head only what is asked for, copied. Over HTTP/1 the head is a view of the
+/// buffer that the connection was read into, which would be held until the answer, and another filled.
+fn unpin_buffer<B>(request: &mut Request<B>) {
     let length = request.headers_mut().remove(CONTENT_LENGTH);
     let length = length.and_then(|length| HeaderValue::from_bytes(length.as_bytes()).ok());
     *request.headers_mut() = length.map(|length| (CONTENT_LENGTH, length)).into_iter().collect();
@@ -149,5 +149,28 @@ impl<B: Body + Unpin> Body for Sending<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |(body, _)| body.size_hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Uri;
+
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_head_is_no_view_of_the_buffer() {
+        let buffer = Bytes::from(b"/authenticate?timeout=30s 42".to_vec());
+        let mut request = Request::new(());
+        *request.uri_mut() = Uri::from_maybe_shared(buffer.slice(..25)).unwrap();
+        for name in [CONTENT_LENGTH, http::header::HOST] {
+            let value = HeaderValue::from_maybe_shared(buffer.slice(26..)).unwrap();
+            request.headers_mut().insert(name, value);
+        }
+        assert!(!buffer.is_unique());
+        unpin_buffer(&mut request);
+        assert!(buffer.is_unique());
+        assert_eq!((request.uri().path(), request.headers().len()), ("/authenticate", 1));
+        assert_eq!(request.headers()[CONTENT_LENGTH], "42");
     }
 }

@@ -216,6 +216,16 @@ mod tests {
         honest.unwrap();
     }
 
+    #[tokio::test]
+    async fn those_who_gave_up_take_no_room_in_the_queue() {
+        let places = Places::default();
+        let _taken = places.take(stranger(1), 1).await.unwrap();
+        for _ in 0..=limits::STS_QUEUE {
+            let mut one = Box::pin(places.take(stranger(1), 1));
+            assert!((&mut one).now_or_never().is_none());
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn waiting_ends_in_time() {
         let places = Places::default();

@@ -57,6 +57,19 @@ async fn each_path_of_the_webhook_s_port_has_its_answer() {
 }
 
 #[tokio::test]
+async fn no_session_is_resumed() {
+    let server = Server::start(Options::default()).await;
+    // Clones share what they remember of sessions.
+    let config = server.client_config(b"http/1.1");
+    for _ in 0..2 {
+        let mut stream = server.connect_with(config.clone()).await.unwrap();
+        stream.write_all(request("POST", "/authenticate", "review").as_bytes()).await.unwrap();
+        assert!(to_end(&mut stream).await.ends_with("review"));
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(rustls::HandshakeKind::Full));
+    }
+}
+
+#[tokio::test]
 async fn http2_serves_many_reviews_on_one_connection() {
     let server = Server::start(Options::default()).await;
     let client = server.http2();

@@ -246,17 +246,27 @@ mod tests {
 
     #[tokio::test]
     async fn names_are_looked_up_in_turn_and_who_leaves_takes_no_turn_away() {
-        let mut names = Names(Arc::new(Semaphore::new(1)));
+        let turns = Arc::new(Semaphore::new(1));
+        let mut names = Names(Arc::clone(&turns));
         let mut localhost = || names.call("localhost".parse().unwrap());
-        let gone = localhost();
         assert!(localhost().await.unwrap().all(|address| address.ip().is_loopback()));
-        drop(gone);
+
+        let held = turns.acquire().await.unwrap();
+        let mut waiting = localhost();
+        assert!((&mut waiting).now_or_never().is_none());
+        for _ in 0..3 {
+            drop(lookup_host(("localhost", 0)).await.unwrap());
+        }
+        assert!((&mut waiting).now_or_never().is_none(), "it has no turn yet");
+        drop((held, waiting));
+
         let mut given_up = localhost();
         assert!((&mut given_up).now_or_never().is_none());
         drop(given_up);
         // Its look-up goes on, and then gives back its turn.
+        assert_eq!(turns.available_permits(), 0);
         assert!(localhost().await.unwrap().count() > 0);
-        assert_eq!(names.0.available_permits(), 1);
+        assert_eq!(turns.available_permits(), 1);
     }
 
     #[tokio::test]
