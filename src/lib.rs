@@ -5,8 +5,8 @@
 //! ```text
 //!        main -- cli -- demo                     (wiring: may use all)
 //!          +------+------+
-//!        server        client                     (adapters: tokio, hyper, rustls, files)
-//!          |             |
+//!   server   client   provision                    (adapters: tokio, hyper, rustls, files)
+//!          |      |      |
 //!   review  reload  sts  ec2  config              (one step out)
 //!   metrics  log  keypair  trust  files
 //!          +------+------+
@@ -30,6 +30,7 @@ pub mod log;
 pub mod mapping;
 pub mod metrics;
 pub mod outcome;
+pub mod provision;
 pub mod reload;
 pub mod review;
 pub mod secret;

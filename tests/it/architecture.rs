@@ -30,6 +30,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Adapters.
     ("client", &["clock", "files", "identity", "outcome", "secret", "system", "token", "trust"]),
     (
+        "provision",
+        &[
+            "clock", "config", "face", "files", "identity", "keypair", "mapping", "outcome", "secret",
+            "system", "trust",
+        ],
+    ),
+    (
         "server",
         &[
             "clock", "config", "ec2", "face", "files", "identity", "keypair", "mapping", "metrics",

@@ -1,0 +1,1 @@
+//! The kube-apiserver static pod manifest, read and edited as text. Pure.

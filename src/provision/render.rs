@@ -1,0 +1,1 @@
+//! What is rendered: pods, units, kubeconfigs, from minijinja templates. Pure.
