@@ -3,6 +3,7 @@
 mod config;
 mod explain;
 mod flags;
+mod render;
 mod server;
 mod settings;
 mod token;
@@ -75,6 +76,9 @@ enum Command {
     /// Look at configuration files
     #[command(after_help = CONFIG_EXAMPLES)]
     Config(config::ConfigArgs),
+    /// Print one artefact, such as a static pod's manifest; the host is left alone
+    #[command(after_help = render::EXAMPLES)]
+    Render(Box<render::RenderArgs>),
     /// Show the main job on this machine: no AWS account, no cluster
     Demo,
     /// Print the version
@@ -226,6 +230,7 @@ fn dispatch(Cli { global, command: chosen }: Cli, face: Face) -> Result<ExitCode
         Command::Config(args) => {
             return Ok(config::run(args, face, &mut out)?.into());
         }
+        Command::Render(args) => render::run(*args, &global, &mut out)?,
         Command::Demo => {
             let program = std::env::current_exe()?;
             let colour = io::stdout().is_terminal() && environment.var("NO_COLOR").is_none();

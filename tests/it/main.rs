@@ -18,6 +18,7 @@ mod one_spelling;
 mod proxy;
 mod readme;
 mod reload;
+mod rendered;
 mod support;
 mod token_corpus;
 mod vectors;
