@@ -214,7 +214,7 @@ fn dispatch(Cli { global, command: chosen }: Cli, face: Face) -> Result<ExitCode
                 drop(writeln!(out, "Authenticator Version: {VERSION:?}, \"\""));
             }
             drop(out);
-            runtime()?.block_on(server::run(*args, settings))?;
+            runtime()?.block_on(server::run(*args, settings, &environment))?;
         }
         Command::Token(args) => {
             let request = settings.token(&args)?;

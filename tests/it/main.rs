@@ -19,6 +19,7 @@ mod proxy;
 mod readme;
 mod reload;
 mod rendered;
+mod supervised;
 mod support;
 mod token_corpus;
 mod vectors;
