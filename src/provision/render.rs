@@ -206,10 +206,8 @@ fn put_out(
     let written: Cow<'_, str> = match (value.as_str(), value.kind()) {
         // Quoted before, on the way through an include or a filter.
         (Some(text), _) if value.is_safe() => text.into(),
-        (Some(text), _) => match state.auto_escape() {
-            AutoEscape::Custom(format) if format == YAML => quote::yaml(text),
-            _ => quote::systemd(text),
-        },
+        (Some(text), _) if is_yaml(state) => quote::yaml(text),
+        (Some(text), _) => quote::systemd(text),
         (None, ValueKind::Number) => value.to_string().into(),
         // Jinja's own spellings are Python's.
         (None, ValueKind::Bool) => value.is_true().to_string().into(),
@@ -220,6 +218,10 @@ fn put_out(
         }
     };
     Ok(out.write_str(&written)?)
+}
+
+fn is_yaml(state: &State<'_, '_>) -> bool {
+    matches!(state.auto_escape(), AutoEscape::Custom(format) if format == YAML)
 }
 
 fn names() -> Vec<&'static str> {

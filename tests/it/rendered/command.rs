@@ -2,10 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
-use super::{below, files};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::timeout;
+
+use super::{below, files, golden};
 use crate::faces::{OWN, Program, REFERENCE};
 
+/// Nothing here takes longer unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
 const BASE: &str = "registry.k8s.io/kube-apiserver:v1.34.1";
 
 /// What the command prints for each manifest of the host: the same as the library.
@@ -159,4 +166,46 @@ async fn templates_of_a_directory_replace_ours_and_no_other_file_may_lie_there()
     let ran = program.run(&words).await;
     assert_eq!((ran.code, &*ran.out), (Some(1), ""));
     assert!(ran.err.contains("cannot read the templates in own: No such file"), "{}", ran.err);
+}
+
+/// The directories are mounted read-only: with a pair in place the server writes nothing.
+#[tokio::test]
+async fn the_server_takes_the_static_pods_command_and_writes_nothing() {
+    let program = Program::named(OWN);
+    let config = "clusterID: c\nserver: {healthAddress: '127.0.0.1:0'}\n";
+    for dir in ["etc/aws-iam-authenticator", "var/aws-iam-authenticator"] {
+        fs::create_dir_all(program.dir().join(dir)).unwrap();
+    }
+    program.write("etc/aws-iam-authenticator/config.yaml", config);
+    let pod = golden("static-pod.yaml");
+    let command = pod["spec"]["containers"][0]["command"].as_array().unwrap();
+    // Below the test's directory, on a free port.
+    let words = command.iter().skip(1).map(|word| word.as_str().unwrap().replace("=/", "="));
+    let words: Vec<_> = words.chain(["--port=0".to_owned()]).collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let mut states = Vec::new();
+    for _ in 0..2 {
+        let mut server = program.command(&words).spawn().unwrap();
+        let log = BufReader::new(server.stderr.take().unwrap());
+        let listening = async {
+            let mut lines = log.lines();
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if line.contains("\"listening on 127.0.0.1:") {
+                    return;
+                }
+            }
+            panic!("it does not listen");
+        };
+        timeout(PATIENCE, listening).await.unwrap();
+        states.push(state(program.dir()));
+        server.kill().await.unwrap();
+    }
+    assert_eq!(states[0], states[1]);
+    assert_eq!(states[0].len(), 4, "{states:?}");
+}
+
+/// Each file below `dir`, with its time of change.
+fn state(dir: &Path) -> Vec<(String, SystemTime)> {
+    let changed = |name: &String| fs::symlink_metadata(dir.join(name)).unwrap().modified().unwrap();
+    files(dir).into_iter().map(|name| (name.clone(), changed(&name))).collect()
 }

@@ -1,12 +1,15 @@
 //! What the goldens mean, read back by another library than the one that wrote them.
 
 use std::path::Path;
+use std::process::Command;
 
 use iamgate::config::{self, Document, ServerOverrides};
 use iamgate::face::Face;
+use iamgate::provision::render::Systemd;
 use serde_json::{Value, json};
 
-use super::{filled, golden, goldens, text};
+use super::{filled, golden, goldens, text, unusual};
+use crate::support::binary;
 
 fn probe(path: &str, host: &str, port: u16) -> Value {
     json!({"host": host, "port": port, "path": path})
@@ -334,4 +337,24 @@ fn the_audit_policy_writes_no_bodies_but_those_of_roles() {
     }
     assert_eq!(rules[0]["resources"][0]["resources"], json!(["secrets", "serviceaccounts/token"]));
     assert_eq!(*rules.last().unwrap(), json!({"level": "Metadata"}));
+}
+
+#[test]
+fn systemd_takes_the_units_without_a_word() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        println!("not checked: there is no systemd-analyze here (Debian: apt-get install systemd)");
+        return;
+    }
+    let program = binary().to_str().unwrap().parse().unwrap();
+    let default = Systemd { program, ..Systemd::default() };
+    let unusual = Systemd { server: unusual(), ..default.clone() };
+    for unit in [default, unusual] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("iamgate.service");
+        std::fs::write(&path, text(&unit)).unwrap();
+        let mut analyze = Command::new("systemd-analyze");
+        let ran = analyze.args(["verify", "--man=no"]).arg(&path).output().unwrap();
+        let told = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!((ran.status.code(), &*told), (Some(0), ""), "{unit:?}");
+    }
 }
