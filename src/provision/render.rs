@@ -194,15 +194,12 @@ impl Templates {
     }
 }
 
-/// Every `{{ value }}` of every template ends here.
+/// Every `{{ value }}` of every template ends here; undefined ones are refused before.
 fn put_out(
     out: &mut Output<'_>,
     state: &mut State<'_, '_>,
     value: &Value,
 ) -> Result<(), minijinja::Error> {
-    if value.is_undefined() {
-        return Err(ErrorKind::UndefinedError.into());
-    }
     let written: Cow<'_, str> = match (value.as_str(), value.kind()) {
         // Quoted before, on the way through an include or a filter.
         (Some(text), _) if value.is_safe() => text.into(),
