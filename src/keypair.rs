@@ -18,6 +18,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
+pub(crate) use self::issue::pem_of;
 pub use self::kubeconfig::{KubeconfigFault, WebhookUrl, render_kubeconfig, write_kubeconfig};
 use crate::clock::UnixTime;
 use crate::files::{self, ReadFault};
@@ -244,7 +245,7 @@ impl KeyPair {
         let leaf = chain.first().and_then(|leaf| {
             let (_, parsed) = x509_parser::parse_x509_certificate(leaf).ok()?;
             let not_after = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
-            Some((issue::pem_of(leaf), UnixTime::from_secs(not_after)))
+            Some((pem_of(leaf), UnixTime::from_secs(not_after)))
         });
         let Some((leaf_pem, not_after)) = leaf else {
             return Err(KeyPairFault::NoCertificate { path: certificate });

@@ -45,7 +45,7 @@ pub(super) fn self_signed(names: &Names, now: UnixTime) -> Result<Issued, KeyPai
 }
 
 /// `der` as a PEM block, whatever stood around it in the file.
-pub(super) fn pem_of(der: &CertificateDer<'_>) -> Box<str> {
+pub(crate) fn pem_of(der: &CertificateDer<'_>) -> Box<str> {
     let lines = EncodeConfig::new().set_line_ending(LineEnding::LF);
     pem::encode_config(&Pem::new("CERTIFICATE", der.to_vec()), lines).into()
 }
