@@ -3,6 +3,7 @@
 mod config;
 mod explain;
 mod flags;
+mod init;
 mod server;
 mod settings;
 mod token;
@@ -20,7 +21,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use self::flags::Gates;
 use self::settings::Settings;
 use self::version::VERSION;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::face::Face;
 use crate::log;
 use crate::outcome::{Exit, Failure};
@@ -69,6 +70,9 @@ enum Command {
     /// Say who is behind a token
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(verify::VerifyArgs),
+    /// Make the server's certificate, key and webhook kubeconfig, in the current directory
+    #[command(after_help = init::EXAMPLES)]
+    Init(init::InitArgs),
     /// Say which mapping wins for an ARN, and why
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(explain::ExplainArgs),
@@ -205,10 +209,7 @@ fn dispatch(Cli { global, command: chosen }: Cli, face: Face) -> Result<ExitCode
     let settings = Settings::new(&global, face, &environment);
     match chosen {
         Command::Server(args) => {
-            if face == Face::Reference {
-                // Scripts look for it; a server does not depend on who reads it.
-                drop(writeln!(out, "Authenticator Version: {VERSION:?}, \"\""));
-            }
+            tell_version(&mut out, face);
             drop(out);
             runtime()?.block_on(server::run(*args, settings))?;
         }
@@ -219,6 +220,10 @@ fn dispatch(Cli { global, command: chosen }: Cli, face: Face) -> Result<ExitCode
         Command::Verify(args) => {
             let client = settings.verify(&args)?;
             runtime()?.block_on(verify::run(client, SystemClock, &mut out))?;
+        }
+        Command::Init(args) => {
+            tell_version(&mut out, face);
+            init::run(&settings.init(&args)?, SystemClock.now())?;
         }
         Command::Explain(args) => {
             explain::run(&args, &mut out, || settings.rules())?;
@@ -240,6 +245,13 @@ fn dispatch(Cli { global, command: chosen }: Cli, face: Face) -> Result<ExitCode
         Command::Man { dir } => clap_mangen::generate_to(command(face), dir)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The reference's first line. Scripts look for it; nothing depends on who reads it.
+fn tell_version(out: &mut impl Write, face: Face) {
+    if face == Face::Reference {
+        drop(writeln!(out, "Authenticator Version: {VERSION:?}, \"\""));
+    }
 }
 
 fn start_log(global: &Global, environment: &impl Environment) -> Result<(), Failure> {

@@ -127,20 +127,16 @@ struct Signature {
 
 impl Signature {
     fn of(authority: &Authority) -> Result<Self, rcgen::Error> {
-        let signer = authority.key.choose_scheme(&[
-            SignatureScheme::ECDSA_NISTP256_SHA256,
-            SignatureScheme::ECDSA_NISTP384_SHA384,
-            SignatureScheme::ED25519,
-            SignatureScheme::RSA_PKCS1_SHA256,
-        ]);
+        let known: [(SignatureScheme, &'static SignatureAlgorithm); 4] = [
+            (SignatureScheme::ECDSA_NISTP256_SHA256, &PKCS_ECDSA_P256_SHA256),
+            (SignatureScheme::ECDSA_NISTP384_SHA384, &PKCS_ECDSA_P384_SHA384),
+            (SignatureScheme::ED25519, &PKCS_ED25519),
+            (SignatureScheme::RSA_PKCS1_SHA256, &PKCS_RSA_SHA256),
+        ];
+        let signer = authority.key.choose_scheme(&known.map(|(scheme, _)| scheme));
         let signer = signer.ok_or(rcgen::Error::UnsupportedSignatureAlgorithm)?;
-        let algorithm = match signer.scheme() {
-            SignatureScheme::ECDSA_NISTP256_SHA256 => &PKCS_ECDSA_P256_SHA256,
-            SignatureScheme::ECDSA_NISTP384_SHA384 => &PKCS_ECDSA_P384_SHA384,
-            SignatureScheme::ED25519 => &PKCS_ED25519,
-            SignatureScheme::RSA_PKCS1_SHA256 => &PKCS_RSA_SHA256,
-            _ => return Err(rcgen::Error::UnsupportedSignatureAlgorithm),
-        };
+        let algorithm = known.iter().find(|(scheme, _)| *scheme == signer.scheme());
+        let (_, algorithm) = algorithm.ok_or(rcgen::Error::UnsupportedSignatureAlgorithm)?;
         let (_, parsed) = x509_parser::parse_x509_certificate(authority.certificate.der())
             .map_err(|_| rcgen::Error::CouldNotParseCertificate)?;
         let public = parsed.public_key().subject_public_key.data.to_vec();

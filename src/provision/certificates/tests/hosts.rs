@@ -49,10 +49,10 @@ impl Host {
         let plan = plan(&self.found(), wanted).unwrap();
         let text = |new: &Material<String>| new.as_new().map(|text| text.clone().into_bytes());
         let key = |new: &Material<Secret>| new.as_new().map(|key| key.expose().into());
-        self.ca = text(&plan.ca).or(self.ca.take());
-        self.ca_key = key(&plan.ca_key).or(self.ca_key.take());
-        self.leaf = text(&plan.leaf).or(self.leaf.take());
-        self.key = key(&plan.key).or(self.key.take());
+        self.ca = text(&plan.ca).or_else(|| self.ca.take());
+        self.ca_key = key(&plan.ca_key).or_else(|| self.ca_key.take());
+        self.leaf = text(&plan.leaf).or_else(|| self.leaf.take());
+        self.key = key(&plan.key).or_else(|| self.key.take());
         let changed = plan.ca.is_new() || plan.leaf.is_new();
         assert_eq!(plan.reasons.is_empty(), !changed, "{plan:?}");
         plan
