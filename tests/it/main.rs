@@ -14,6 +14,7 @@ mod callers;
 mod cli;
 mod differential;
 mod faces;
+mod manifests;
 mod one_spelling;
 mod proxy;
 mod readme;

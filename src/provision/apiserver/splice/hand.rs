@@ -83,10 +83,9 @@ pub(super) fn flow(text: &str, root: &Node, path: &str, value: &Value) -> Option
         }
         Kind::Map { .. } | Kind::List { .. } | Kind::Null | Kind::Text { .. } => style.quote,
     };
-    if into.entries().is_empty() && matches!(into.kind, Kind::Map { .. } | Kind::Null) {
-        style.quote = if style.quote == Quote::Plain { Quote::Double } else { style.quote };
-    }
-    if matches!(into.kind, Kind::Map { .. }) && value.is_string() && style.quote == Quote::Plain {
+    // A text of ours in a map is a hash, which must not read as a number.
+    let in_list = matches!(into.kind, Kind::List { .. });
+    if !in_list && value.is_string() && style.quote == Quote::Plain {
         style.quote = Quote::Double;
     }
     let gap = match (children.first(), children.get(1)) {
