@@ -3,6 +3,9 @@
 mod config;
 mod explain;
 mod flags;
+mod provision;
+mod render;
+mod init;
 mod server;
 mod settings;
 mod token;
@@ -20,7 +23,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use self::flags::Gates;
 use self::settings::Settings;
 use self::version::VERSION;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::face::Face;
 use crate::log;
 use crate::outcome::{Exit, Failure};
@@ -69,12 +72,24 @@ enum Command {
     /// Say who is behind a token
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(verify::VerifyArgs),
+    /// Make the server's certificate, key and webhook kubeconfig, in the current directory
+    #[command(after_help = init::EXAMPLES)]
+    Init(init::InitArgs),
     /// Say which mapping wins for an ARN, and why
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(explain::ExplainArgs),
     /// Look at configuration files
     #[command(after_help = CONFIG_EXAMPLES)]
     Config(config::ConfigArgs),
+    /// Print one artefact, such as a static pod's manifest; the host is left alone
+    #[command(after_help = render::EXAMPLES)]
+    Render(Box<render::RenderArgs>),
+    /// Bring this control-plane host to IAM sign-in; a second run changes nothing
+    #[command(after_help = provision::EXAMPLES)]
+    Provision(Box<provision::ProvisionArgs>),
+    /// Take back what provision did to this host
+    #[command(after_help = provision::BACK_EXAMPLES)]
+    Unprovision(Box<provision::ProvisionArgs>),
     /// Show the main job on this machine: no AWS account, no cluster
     Demo,
     /// Print the version
@@ -205,12 +220,9 @@ fn dispatch(Cli { global, command: chosen }: Cli, face: Face) -> Result<ExitCode
     let settings = Settings::new(&global, face, &environment);
     match chosen {
         Command::Server(args) => {
-            if face == Face::Reference {
-                // Scripts look for it; a server does not depend on who reads it.
-                drop(writeln!(out, "Authenticator Version: {VERSION:?}, \"\""));
-            }
+            tell_version(&mut out, face);
             drop(out);
-            runtime()?.block_on(server::run(*args, settings))?;
+            runtime()?.block_on(server::run(*args, settings, &environment))?;
         }
         Command::Token(args) => {
             let request = settings.token(&args)?;
@@ -220,12 +232,39 @@ fn dispatch(Cli { global, command: chosen }: Cli, face: Face) -> Result<ExitCode
             let client = settings.verify(&args)?;
             runtime()?.block_on(verify::run(client, SystemClock, &mut out))?;
         }
+        Command::Init(args) => {
+            tell_version(&mut out, face);
+            init::run(&settings.init(&args)?, SystemClock.now())?;
+        }
         Command::Explain(args) => {
             explain::run(&args, &mut out, || settings.rules())?;
         }
         Command::Config(args) => {
             return Ok(config::run(args, face, &mut out)?.into());
         }
+        Command::Provision(args) => {
+            let run = provision::run(
+                *args,
+                provision::Direction::Forth,
+                &global,
+                &environment,
+                &SystemClock,
+                &mut out,
+            );
+            return runtime()?.block_on(run);
+        }
+        Command::Unprovision(args) => {
+            let run = provision::run(
+                *args,
+                provision::Direction::Back,
+                &global,
+                &environment,
+                &SystemClock,
+                &mut out,
+            );
+            return runtime()?.block_on(run);
+        }
+        Command::Render(args) => render::run(*args, &global, &mut out)?,
         Command::Demo => {
             let program = std::env::current_exe()?;
             let colour = io::stdout().is_terminal() && environment.var("NO_COLOR").is_none();
@@ -240,6 +279,13 @@ fn dispatch(Cli { global, command: chosen }: Cli, face: Face) -> Result<ExitCode
         Command::Man { dir } => clap_mangen::generate_to(command(face), dir)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The reference's first line. Scripts look for it; nothing depends on who reads it.
+fn tell_version(out: &mut impl Write, face: Face) {
+    if face == Face::Reference {
+        drop(writeln!(out, "Authenticator Version: {VERSION:?}, \"\""));
+    }
 }
 
 fn start_log(global: &Global, environment: &impl Environment) -> Result<(), Failure> {

@@ -5,7 +5,11 @@
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::XattrFlags;
+use rustix::process::{Gid, Uid};
+use tempfile::NamedTempFile;
 
 /// Why a file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -31,18 +35,89 @@ pub enum ReadFault {
 /// # Errors
 /// Whatever the operating system says; `path` is then as it was.
 pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let dir = match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        Some(_) | None => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new().prefix(".iamgate-").tempfile_in(dir)?;
-    file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    stage(path, bytes, &Attributes { mode, owner: None, label: None })?.commit()
+}
+
+/// What a file has besides its content.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Attributes {
+    /// Permission bits.
+    pub mode: u32,
+    /// User and group; `None` leaves both as the system gives them.
+    pub owner: Option<Owner>,
+    /// SELinux's label; `None` leaves it as the system gives it.
+    pub label: Option<&'static str>,
+}
+
+/// A user and a group, by number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Owner {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+}
+
+impl Attributes {
+    /// Gives them to an open file or directory: owner first, since a change of owner may clear
+    /// bits of the mode.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn set(&self, file: &File) -> io::Result<()> {
+        if let Some(Owner { uid, gid }) = self.owner {
+            rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
+        file.set_permissions(Permissions::from_mode(self.mode))?;
+        if let Some(label) = self.label {
+            rustix::fs::fsetxattr(file, LABEL, label.as_bytes(), XattrFlags::empty())?;
+        }
+        Ok(())
+    }
+}
+
+/// A file that is whole, on disk and invisible: one rename from its place. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Staged {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+/// Writes `bytes` beside `path`, as [`write_whole`] does, up to the last step.
+///
+/// # Errors
+/// Whatever the operating system says; nothing is left then.
+pub fn stage(path: &Path, bytes: &[u8], attributes: &Attributes) -> io::Result<Staged> {
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(directory(path))?;
+    attributes.set(file.as_file())?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    file.persist(path)?;
-    // The rename itself survives a power cut only once the directory is on disk.
-    File::open(dir)?.sync_all()
+    Ok(Staged { file, path: path.into() })
 }
+
+impl Staged {
+    /// The last step: puts the file in its place.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn commit(self) -> io::Result<()> {
+        self.file.persist(&self.path)?;
+        // The rename itself survives a power cut only once the directory is on disk.
+        File::open(directory(&self.path))?.sync_all()
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// How names of temporary files begin: what a killed run left can be told by it.
+pub const TEMPORARY: &str = ".iamgate-";
+/// Where SELinux keeps labels.
+const LABEL: &str = "security.selinux";
 
 /// The content of `path`, if that is at most `limit` bytes.
 ///

@@ -17,8 +17,12 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use tracing::info;
 
-pub use self::kubeconfig::{KubeconfigFault, WebhookUrl, render_kubeconfig, write_kubeconfig};
+pub(crate) use self::issue::pem_of;
+pub use self::kubeconfig::{
+    KubeconfigFault, WebhookUrl, pin_kubeconfig, render_kubeconfig, write_kubeconfig,
+};
 use crate::clock::UnixTime;
 use crate::files::{self, ReadFault};
 
@@ -190,7 +194,21 @@ impl KeyPair {
         if has_certificate && present(&key)? {
             return Ok((Self::load(dir)?, Origin::Loaded));
         }
+        if let Some(address) = names.address {
+            info!(%address, "Creating certificate with address");
+        }
         let issued = issue::self_signed(names, now)?;
+        let (cert_bytes, key_bytes) = issued.sizes;
+        info!(
+            certBytes = cert_bytes,
+            keyBytes = key_bytes,
+            "generated a new private key and certificate"
+        );
+        info!(
+            certPath = %certificate.display(),
+            keyPath = %key.display(),
+            "saving new key and certificate"
+        );
         let write = |path: &Path, text: &str, mode| {
             files::write_whole(path, text.as_bytes(), mode)
                 .map_err(|source| KeyPairFault::Write { path: path.into(), source })
@@ -244,7 +262,7 @@ impl KeyPair {
         let leaf = chain.first().and_then(|leaf| {
             let (_, parsed) = x509_parser::parse_x509_certificate(leaf).ok()?;
             let not_after = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
-            Some((issue::pem_of(leaf), UnixTime::from_secs(not_after)))
+            Some((pem_of(leaf), UnixTime::from_secs(not_after)))
         });
         let Some((leaf_pem, not_after)) = leaf else {
             return Err(KeyPairFault::NoCertificate { path: certificate });

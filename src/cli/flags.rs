@@ -13,14 +13,25 @@ pub(crate) fn boolean(text: &str) -> Result<bool, String> {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Gates {
     sso: Option<bool>,
+    init: Option<bool>,
     alpha: Option<bool>,
 }
 
 impl Gates {
     /// What was said about matching IAM Identity Center roles. Later values win.
     pub(crate) fn sso(all: &[Self]) -> Option<bool> {
+        Self::last(all, |gates| gates.sso)
+    }
+
+    /// Whether `init` is to write where the server reads.
+    pub(crate) fn configured_init(all: &[Self]) -> bool {
+        Self::last(all, |gates| gates.init).unwrap_or(false)
+    }
+
+    /// What was said about a gate, or, all of these being of that kind, about every alpha one.
+    fn last(all: &[Self], gate: fn(&Self) -> Option<bool>) -> Option<bool> {
         let last = |of: fn(&Self) -> Option<bool>| all.iter().rev().find_map(of);
-        last(|gates| gates.sso).or_else(|| last(|gates| gates.alpha))
+        last(gate).or_else(|| last(|gates| gates.alpha))
     }
 }
 
@@ -36,9 +47,10 @@ impl FromStr for Gates {
                 .map_err(|_| format!("invalid value of {name}={value}, expected true or false"))?;
             match name.trim() {
                 "SSORoleMatch" => gates.sso = Some(value),
+                "ConfiguredInitDirectories" => gates.init = Some(value),
                 "AllAlpha" => gates.alpha = Some(value),
                 // Known, and without effect on what this program does.
-                "AllBeta" | "ConfiguredInitDirectories" | "IAMIdentityMappingCRD" => {}
+                "AllBeta" | "IAMIdentityMappingCRD" => {}
                 other => return Err(format!("unrecognized feature gate: {other}")),
             }
         }
@@ -74,6 +86,13 @@ mod tests {
         assert_eq!(gates(&["AllAlpha=true"]), Some(true));
         assert_eq!(gates(&["SSORoleMatch=false,AllAlpha=true"]), Some(false));
         assert_eq!(gates(&["ConfiguredInitDirectories=true"]), None);
+        let init = |all: &[&str]| {
+            Gates::configured_init(&all.iter().map(|t| t.parse().unwrap()).collect::<Vec<_>>())
+        };
+        assert!(!init(&["SSORoleMatch=true,AllBeta=true"]));
+        assert!(init(&["ConfiguredInitDirectories=true", "AllAlpha=false"]));
+        assert!(init(&["AllAlpha=true"]));
+        assert!(!init(&["ConfiguredInitDirectories=false", "AllAlpha=true"]));
     }
 
     #[test]

@@ -2,18 +2,21 @@
 
 mod nodes;
 mod reloads;
+mod supervisor;
 
 use std::mem;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use futures_util::future::OptionFuture;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use self::nodes::Nodes;
 use self::reloads::Reloads;
+use self::supervisor::Supervisor;
 use super::flags::boolean;
 use super::settings::{self, Settings};
 use super::version::VERSION;
@@ -29,6 +32,7 @@ use crate::server::{
     self, Authenticator, Certificate, Counted, Deadlines, Ended, Health, LimitsNow, Parts,
 };
 use crate::sts::{self, HttpsSts};
+use crate::system::Environment;
 use crate::token::Verifier;
 
 /// Flags of `server`. Each is a key of the configuration file too.
@@ -75,7 +79,11 @@ pub(crate) struct ServerArgs {
     _surplus: Vec<String>,
 }
 
-pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Failure> {
+pub(crate) async fn run(
+    args: ServerArgs,
+    settings: Settings,
+    environment: &impl Environment,
+) -> Result<(), Failure> {
     info!(version = VERSION, "Authenticator");
     // From here on a signal is handled, not the process's end.
     let [terminate, interrupt, hangup] =
@@ -144,16 +152,24 @@ pub(crate) async fn run(args: ServerArgs, settings: Settings) -> Result<(), Fail
         deadlines: Deadlines::default(),
         face,
     };
+    let supervisor = Supervisor::of(environment);
+    if let Some(supervisor) = &supervisor {
+        // Without a configuration too: the server waits for one, and must not be killed for that.
+        let waiting = if policy.get().is_some() { "" } else { "; waiting for a configuration" };
+        supervisor.ready(&format!("listening on {address}{waiting}")).await;
+    }
+    let supervisor = supervisor.as_ref();
     let reloads = Reloads { policy, reloader, certificate, metrics, health, fixed };
     tokio::select! {
-        ended = server::serve(parts, ending(terminate?, interrupt?)) => {
+        ended = server::serve(parts, ending(terminate?, interrupt?, supervisor)) => {
             match ended {
                 Ended::Clean => info!("stopped"),
                 Ended::Cut(connections) => warn!(connections, "stopped; some were cut off"),
             }
             Ok(())
         }
-        never = reloads.follow(file, hangup?) => match never {},
+        never = reloads.follow(file, hangup?, supervisor) => match never {},
+        Some(never) = OptionFuture::from(supervisor.map(Supervisor::alive)) => match never {},
     }
 }
 
@@ -279,12 +295,15 @@ fn no_kubeconfig(fault: KubeconfigFault, path: &Path) -> Failure {
 }
 
 /// SIGTERM or SIGINT.
-async fn ending(mut terminate: Signal, mut interrupt: Signal) {
+async fn ending(mut terminate: Signal, mut interrupt: Signal, supervisor: Option<&Supervisor>) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     info!("shutting down");
+    if let Some(supervisor) = supervisor {
+        supervisor.stopping().await;
+    }
 }
 
 /// The limits of the policy in force.

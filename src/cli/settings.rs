@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Global;
 use super::flags::Gates;
+use super::init::{InitArgs, Initial};
 use super::server::ServerArgs;
 use super::token::TokenArgs;
 use super::verify::{Verification, VerifyArgs};
@@ -27,6 +28,7 @@ pub(crate) struct Settings {
     cluster_id: Option<String>,
     role: Option<String>,
     sso_gate: Option<bool>,
+    init_gate: bool,
 }
 
 impl Settings {
@@ -40,6 +42,7 @@ impl Settings {
                 .or_else(|| environment.var("KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID")),
             role: environment.var("DEFAULT_ROLE"),
             sso_gate: Gates::sso(&global.feature_gates),
+            init_gate: Gates::configured_init(&global.feature_gates),
         }
     }
 
@@ -68,6 +71,7 @@ impl Settings {
             kubeconfig: args.kubeconfig.clone(),
             master: args.master.clone(),
             address: args.address.clone(),
+            hostname: None,
             backend_mode: args.backend_mode.clone(),
             port: args.port,
             ec2_qps: args.ec2_qps,
@@ -126,6 +130,27 @@ impl Settings {
             config::acceptance(document.as_ref(), &over).map_err(wrong)?;
         warn(&warnings);
         Ok(Verification { token, output, accept: value, sts })
+    }
+
+    /// What `init` is asked for. Under our own name the server's file is read where there is one.
+    pub(crate) fn init(&self, args: &InitArgs) -> Result<Initial, Failure> {
+        let over = ServerOverrides {
+            cluster_id: self.cluster_id.clone(),
+            address: args.address.clone(),
+            hostname: args.hostname.clone(),
+            sso_gate: self.sso_gate,
+            ..ServerOverrides::default()
+        };
+        let file = self.server_file().filter(|file| self.config.is_some() || file.exists());
+        let document = file.as_deref().map(document).transpose()?;
+        let is_told = document.is_some();
+        let Checked { value, warnings } =
+            config::server(document, &over, self.face).map_err(wrong)?;
+        // Without a file nobody is mapped, which is no news to who gave none.
+        if is_told {
+            warn(&warnings);
+        }
+        Ok(Initial { fixed: value.fixed, in_configured_places: self.init_gate })
     }
 
     /// The rules of the server's file, as `server` would read them.

@@ -37,6 +37,8 @@ pub struct ServerOverrides {
     pub master: Option<String>,
     /// `--address`.
     pub address: Option<String>,
+    /// `--hostname`, which `init` alone has.
+    pub hostname: Option<String>,
     /// `--backend-mode`, each as it was given; empty if it was not.
     pub backend_mode: Vec<String>,
     /// `--port`.
@@ -142,10 +144,11 @@ fn fixed(
             .map_or(Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), |text| text.ip(found)),
     };
     let port = over.port.map(u64::from).or_else(|| server.number("port", limits::PORT, found));
-    let hostname = match server.text("hostname", found) {
-        Some(text) => hostname(text, found),
-        None => Some("localhost".into()),
+    let given = match &over.hostname {
+        Some(text) => Some(Text::flag_value("--hostname", text)),
+        None => server.text("hostname", found),
     };
+    let hostname = given.map_or_else(|| Some("localhost".into()), |text| hostname(text, found));
     let health = match server.text("healthAddress", found) {
         Some(text) => text.socket(found),
         None => Some(health_default(face)),

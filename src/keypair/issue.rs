@@ -23,6 +23,8 @@ const COMMON_NAME: &str = "aws-iam-authenticator";
 pub(super) struct Issued {
     pub(super) certificate: String,
     pub(super) key: Secret,
+    /// Of certificate and key in DER, in bytes.
+    pub(super) sizes: (usize, usize),
 }
 
 pub(super) fn self_signed(names: &Names, now: UnixTime) -> Result<Issued, KeyPairFault> {
@@ -41,11 +43,15 @@ pub(super) fn self_signed(names: &Names, now: UnixTime) -> Result<Issued, KeyPai
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.subject_alt_names = alternative_names(names)?;
     let certificate = params.self_signed(&key)?;
-    Ok(Issued { certificate: certificate.pem(), key: Secret::new(key.serialize_pem()) })
+    Ok(Issued {
+        certificate: certificate.pem(),
+        key: Secret::new(key.serialize_pem()),
+        sizes: (certificate.der().len(), key.serialized_der().len()),
+    })
 }
 
 /// `der` as a PEM block, whatever stood around it in the file.
-pub(super) fn pem_of(der: &CertificateDer<'_>) -> Box<str> {
+pub(crate) fn pem_of(der: &CertificateDer<'_>) -> Box<str> {
     let lines = EncodeConfig::new().set_line_ending(LineEnding::LF);
     pem::encode_config(&Pem::new("CERTIFICATE", der.to_vec()), lines).into()
 }

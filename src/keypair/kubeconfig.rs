@@ -86,9 +86,19 @@ pub fn write_kubeconfig(
     if path.with_file_name(CA_FILE).exists() {
         return Ok(false);
     }
+    pin_kubeconfig(path, pair, url).map(|()| true)
+}
+
+/// [`write_kubeconfig`], whatever lies beside `path`.
+///
+/// # Errors
+/// As there.
+pub fn pin_kubeconfig(
+    path: &Path,
+    pair: &KeyPair,
+    url: &WebhookUrl,
+) -> Result<(), KubeconfigFault> {
     let text = render_kubeconfig(pair.leaf_pem(), url)?;
-    match files::write_whole(path, text.as_bytes(), MODE) {
-        Ok(()) => Ok(true),
-        Err(source) => Err(KubeconfigFault::Write { path: path.into(), source }),
-    }
+    files::write_whole(path, text.as_bytes(), MODE)
+        .map_err(|source| KubeconfigFault::Write { path: path.into(), source })
 }

@@ -1,4 +1,4 @@
-"""The whole stand-in: every service on its own loopback port, one directory of principals behind them.
+"""The whole stand-in: every service on its own port of one address, one directory of principals behind them.
 
 As a program (`python stand_in.py --ready-file FILE`) it writes one JSON object with the ports, the CA's path and a
 user's documentation keys to FILE, and serves until it is interrupted or its standard input closes.
@@ -13,7 +13,7 @@ from pathlib import Path
 from amazon import hosts
 from amazon.accounts import Directory, Keys
 from amazon.authority import issue
-from amazon.loopback import Service
+from amazon.loopback import LOOPBACK, Service
 from amazon.machine import CONTAINER_PATH, Container, Instance
 from amazon.sso import Sso
 from amazon.sts import Sts
@@ -25,9 +25,9 @@ DOCUMENTED = Keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLE
 
 
 class StandIn:
-    """Running from construction until `close`. Directory: where the certificates go."""
+    """Running from construction until `close`. Directory: where the certificates go; host: where all services listen."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, host: str = LOOPBACK):
         self.directory = Directory()
         self.user = self.directory.add_user("alice", ACCOUNT, keys=DOCUMENTED)
         self.sts = Sts(self.directory)
@@ -35,13 +35,13 @@ class StandIn:
         task, node = (self.directory.add_role(name, ACCOUNT) for name in ("TaskRole", "NodeRole"))
         self.container = Container(self.directory, task)
         self.ca, certificate = issue(directory, [host.name for host in hosts.ALL])
-        self.sts_tls = Service(self.sts.answer, certificate)
-        self.sts_http = Service(self.sts.answer)
-        self.portal = Service(self.sso.portal)
-        self.oidc = Service(self.sso.oidc)
-        self.containers = Service(self.container.answer)
-        self.imds = Service(Instance(self.directory, node, REGION).answer)
-        self.bare_imds = Service(Instance(self.directory, None, REGION).answer)
+        self.sts_tls = Service(self.sts.answer, certificate, host=host)
+        self.sts_http = Service(self.sts.answer, host=host)
+        self.portal = Service(self.sso.portal, host=host)
+        self.oidc = Service(self.sso.oidc, host=host)
+        self.containers = Service(self.container.answer, host=host)
+        self.imds = Service(Instance(self.directory, node, REGION).answer, host=host)
+        self.bare_imds = Service(Instance(self.directory, None, REGION).answer, host=host)
 
     @property
     def services(self) -> list[Service]:

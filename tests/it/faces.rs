@@ -1,6 +1,7 @@
 //! The command line of the binary under each of its names: what scripts, manifests and exec
 //! plugins that were written for `aws-iam-authenticator` rely on, beside our own name.
 
+mod init;
 mod program;
 mod server;
 
@@ -103,11 +104,9 @@ async fn what_fails_without_being_a_wrong_command_line_ends_with_1_under_every_n
 #[tokio::test]
 async fn a_command_that_is_not_there_is_answered_with_those_that_are() {
     for name in EVERY_NAME {
-        for command in ["init", "add"] {
-            let ran = Program::named(name).run(&[command, "user"]).await;
-            assert!(ran.err.contains(&format!("unrecognized subcommand '{command}'")), "{ran:?}");
-            assert!(ran.err.contains("the commands are server, token, verify, "), "{ran:?}");
-        }
+        let ran = Program::named(name).run(&["add", "user"]).await;
+        assert!(ran.err.contains("unrecognized subcommand 'add'"), "{ran:?}");
+        assert!(ran.err.contains("the commands are server, token, verify, "), "{ran:?}");
         let ran = Program::named(name).run(&["config", "chek"]).await;
         assert!(ran.err.contains("the commands are check, schema"), "{ran:?}");
     }

@@ -3,10 +3,15 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::signal::unix::Signal;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
+use super::supervisor::Supervisor;
 use super::{CONFIG_LIMIT, tell_mappings};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Faults, Fixed, Policy};
@@ -25,18 +30,37 @@ pub(super) struct Reloads {
 }
 
 impl Reloads {
-    /// Never ends by itself. `hangup` asks for both to be read again.
-    pub(super) async fn follow(self, file: Option<PathBuf>, mut hangup: Signal) -> Infallible {
+    /// Never ends by itself. `hangup` asks for both to be read again; `supervisor` is told when that
+    /// begins and when it is done.
+    pub(super) async fn follow(
+        self,
+        file: Option<PathBuf>,
+        mut hangup: Signal,
+        supervisor: Option<&Supervisor>,
+    ) -> Infallible {
         let state = &self.fixed.state_dir;
         let pair = [keypair::CERTIFICATE_FILE, keypair::KEY_FILE].map(|name| state.join(name));
         let pair = pair.into_iter().chain(self.fixed.client_ca.clone());
         let pair = Watch::new(pair, WatchOptions::default());
         let config = Watch::new(file, WatchOptions::default());
         let triggers = [pair.trigger(), config.trigger()];
-        let hangups = async move {
+        let done = [const { Notify::const_new() }; 2];
+        let [config_done, pair_done] = &done;
+        let hangups = async {
             while hangup.recv().await.is_some() {
                 info!("SIGHUP: reading configuration and certificate again");
+                let Some(supervisor) = supervisor else {
+                    triggers.iter().for_each(reload::Trigger::pull);
+                    continue;
+                };
+                supervisor.reloading().await;
+                // What was read before this hangup is no answer to it.
+                let _before =
+                    (config_done.notified().now_or_never(), pair_done.notified().now_or_never());
                 triggers.iter().for_each(reload::Trigger::pull);
+                let both = async { tokio::join!(config_done.notified(), pair_done.notified()) };
+                let _late = timeout(RELOAD_LIMIT, both).await;
+                supervisor.reloaded().await;
             }
             std::future::pending().await
         };
@@ -53,9 +77,13 @@ impl Reloads {
         });
         tokio::select! {
             never = reload::follow(config, CONFIG_LIMIT, Arc::clone(&self.reloader), |report| {
+                announce(config_done, &report);
                 self.config_report(report);
             }) => never,
-            never = reload::follow(pair, PEM_LIMIT, Arc::new(pairs), pair_report) => never,
+            never = reload::follow(pair, PEM_LIMIT, Arc::new(pairs), |report| {
+                announce(pair_done, &report);
+                pair_report(report);
+            }) => never,
             never = hangups => never,
         }
     }
@@ -93,6 +121,13 @@ impl Reloads {
     }
 }
 
+/// A trigger is answered by a report of what was read.
+fn announce<E>(done: &Notify, report: &Report<E>) {
+    if !matches!(report, Report::Sight(_)) {
+        done.notify_one();
+    }
+}
+
 fn pair_report(report: Report<CertificateFault>) {
     let fault = match report {
         Report::Replaced | Report::Same | Report::Sight(_) => return,
@@ -103,5 +138,8 @@ fn pair_report(report: Report<CertificateFault>) {
     warn!(error = fault, "certificate not reloaded; the old one stays");
 }
 
+/// How long the supervisor is kept waiting for the end of a reload: a little longer than a file may
+/// take to come to rest (`reload::watch`).
+const RELOAD_LIMIT: Duration = Duration::from_secs(6);
 /// What the bundle of client CAs may take; certificate and key have a smaller limit of their own.
 const PEM_LIMIT: u64 = 1024 * 1024;

@@ -1,4 +1,4 @@
-"""HTTP/1.1 services on loopback that count what reaches them, with or without TLS.
+"""HTTP/1.1 services, on loopback unless told otherwise, that count what reaches them, with or without TLS.
 
 A service is a function from a request to an answer. Records hold names and outcomes only: no value of a header, a
 query or a body, so a record can be printed. What is not done: HTTP/2, chunked requests.
@@ -17,6 +17,7 @@ from pathlib import Path
 BODY_LIMIT = 64 * 1024
 # A connection that says nothing for this long is closed, so that a stuck client cannot keep a thread.
 IDLE_SECONDS = 30
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,11 @@ class Record:
 
 
 class Service:
-    """One listener on a free loopback port, from construction until `close`."""
+    """One listener on a free port of `host`, from construction until `close`."""
 
-    def __init__(self, answer: Callable[[Received], Answer], certificate: Path | None = None):
+    def __init__(self, answer: Callable[[Received], Answer], certificate: Path | None = None, host: str = LOOPBACK):
         self.record = Record()
-        self._server = _Server(answer, self.record, tls_context(certificate) if certificate else None)
+        self._server = _Server(answer, self.record, tls_context(certificate) if certificate else None, host)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -109,7 +110,7 @@ class Service:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self._server.server_address[0]}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -139,9 +140,9 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, answer, record, tls):
+    def __init__(self, answer, record, tls, host):
         self.answer, self.record, self.tls = answer, record, tls
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__((host, 0), _Handler)
 
     def process_request(self, request, client_address):
         self.record.add_connection()

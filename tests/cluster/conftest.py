@@ -1,0 +1,160 @@
+"""What the scenarios share: one control plane for the run, and the stand-in for AWS in its network.
+
+    IAMGATE_BIN=target/debug/iamgate scripts/pytest tests/cluster -k whoami
+
+as root. The test bed is `.cache/test-cluster`, not the one of `make cluster-up`. With CLUSTER_KEEP=1 it stays up afterwards:
+`CLUSTER_DIR=.cache/test-cluster tests/cluster/host enter cp0`, and at last `... tests/cluster/host down`. A run that finds one begins
+anew. Scenarios are ordered within their file, since an API server takes 40 s to be exchanged and most of them need it pointed at us.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import installation
+from amazon.accounts import Caller, Role
+from hosts import HERE, MACHINE, ROOT, Bed, Host, Ran
+from stand_in import ACCOUNT, REGION, StandIn
+
+CLUSTER = "bed.example.com"
+SESSION_NAME = "jane@example.com"
+
+_times: dict[str, dict[str, float]] = {}
+_outcomes: dict[str, str] = {}
+
+
+@pytest.fixture(scope="session")
+def binary() -> Path:
+    path = os.environ.get("IAMGATE_BIN")
+    if not path or not os.access(path, os.X_OK):
+        pytest.fail("IAMGATE_BIN must be the path of the iamgate binary: cargo build, then target/debug/iamgate")
+    return Path(path).absolute()
+
+
+@pytest.fixture(scope="session")
+def bed():
+    bed = Bed((ROOT / ".cache").resolve() / "test-cluster")
+    bed.close()
+    yield bed
+    if os.environ.get("CLUSTER_KEEP") != "1":
+        bed.close()
+
+
+@pytest.fixture(scope="session")
+def host(bed) -> Host:
+    """A control plane as kubeadm makes it, which nobody has pointed at us yet."""
+    return bed.up("cp0")
+
+
+@pytest.fixture(scope="session")
+def running_stand_in(bed, host, tmp_path_factory):
+    with bed.network():
+        stand_in = StandIn(tmp_path_factory.mktemp("stand-in"), MACHINE)
+    yield stand_in
+    stand_in.close()
+
+
+@pytest.fixture
+def aws(running_stand_in) -> StandIn:
+    """The stand-in, with nothing counted yet."""
+    running_stand_in.clear()
+    yield running_stand_in
+    assert running_stand_in.faults == []
+
+
+@pytest.fixture(scope="session")
+def developer(running_stand_in) -> Role:
+    """A mapped role."""
+    return running_stand_in.directory.add_role("Developer", ACCOUNT)
+
+
+@pytest.fixture
+def session(aws, developer) -> Caller:
+    """A session on it that no other test has used."""
+    return aws.directory.open_session(developer, SESSION_NAME)
+
+
+@pytest.fixture(scope="session")
+def mappings(developer) -> dict:
+    return {
+        "mapRoles": [
+            {
+                "rolearn": developer.arn,
+                "username": "dev:{{SessionName}}",
+                "groups": ["developers", "account-{{AccountID}}"],
+            }
+        ]
+    }
+
+
+@pytest.fixture(scope="session")
+def installed(host, binary, running_stand_in, mappings) -> Host:
+    """The control plane, pointed at iamgate."""
+    installation.configure(host, CLUSTER, running_stand_in, mappings)
+    installation.install(host, binary)
+    return host
+
+
+@pytest.fixture
+def kubectl(bed, host, tmp_path) -> Callable[..., Ran]:
+    """kubectl as a person runs it, with nothing but a caller's keys in the environment."""
+
+    def run(kubeconfig: Path, *arguments: str, caller: Caller | None = None) -> Ran:
+        environment = {"HOME": str(tmp_path), **(caller.keys.environment() if caller else {})}
+        command = (host.programs / "kubectl", "--kubeconfig", kubeconfig, *arguments)
+        return bed.client(*command, environment=environment)
+
+    return run
+
+
+@pytest.fixture
+def iamgate_exec(binary) -> dict:
+    return exec_block(str(binary), "token", "-i", CLUSTER, "--region", REGION)
+
+
+@pytest.fixture
+def aws_exec() -> dict:
+    command = ("-m", "awscli", "eks", "get-token", "--cluster-name", CLUSTER, "--region", REGION, "--output", "json")
+    return exec_block(sys.executable, *command, version="v1beta1")
+
+
+def exec_block(command: str, *arguments: str, version: str = "v1") -> dict:
+    """A kubeconfig's user entry that runs a credential plugin."""
+    return {
+        "exec": {
+            "apiVersion": f"client.authentication.k8s.io/{version}",
+            "command": command,
+            "args": list(arguments),
+            "interactiveMode": "Never",
+        }
+    }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    name = item.nodeid.rpartition("::")[2].removeprefix("test_").replace("_", " ")
+    _times.setdefault(name, {})[report.when] = report.duration
+    if report.when == "call" or report.outcome != "passed":
+        _outcomes[name] = report.outcome
+    if report.failed:
+        bed = item.funcargs.get("bed")
+        for host in bed.hosts if bed else []:
+            report.sections += list(host.last_words().items())
+    return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The table of scenarios, as it can be pasted into a page."""
+    if not _times:
+        return
+    terminalreporter.section("scenarios")
+    terminalreporter.write_line("| scenario | outcome | before it | itself |")
+    terminalreporter.write_line("|---|---|---|---|")
+    for name, times in _times.items():
+        before, itself = (f"{times.get(phase, 0):.1f} s" for phase in ("setup", "call"))
+        terminalreporter.write_line(f"| {name} | {_outcomes.get(name, 'passed')} | {before} | {itself} |")
