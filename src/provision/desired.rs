@@ -109,7 +109,11 @@ impl Maker<'_> {
     }
 
     fn directory(&mut self, path: NodePath, with: Attributes, fit: Fit) {
-        self.targets.push(Target { path, phase: Phase::Files, want: Want::Directory { with, fit } });
+        self.targets.push(Target {
+            path,
+            phase: Phase::Files,
+            want: Want::Directory { with, fit },
+        });
     }
 
     fn file(&mut self, path: NodePath, phase: Phase, content: Content, with: Attributes) {
@@ -124,7 +128,11 @@ impl Maker<'_> {
             Ok(if ours { Fit::Exact } else { Fit::Enough })
         };
         let state = paths::state();
-        self.directory(state, Attributes { mode: 0o700, owner: Some(ROOT), label: None }, Fit::Exact);
+        self.directory(
+            state,
+            Attributes { mode: 0o700, owner: Some(ROOT), label: None },
+            Fit::Exact,
+        );
         let group = self.group();
         let private = self.with(0o750, 0, group);
         let open = self.with(0o755, 0, 0);
@@ -162,7 +170,11 @@ impl Maker<'_> {
             }
             ConfigFile::There => {
                 let owner = self.request.owner;
-                self.targets.push(Target { path, phase: Phase::Files, want: Want::Readable { owner } });
+                self.targets.push(Target {
+                    path,
+                    phase: Phase::Files,
+                    want: Want::Readable { owner },
+                });
             }
         }
         let inside = [self.request.config.parent(), self.server.state_dir.clone()];
@@ -172,7 +184,8 @@ impl Maker<'_> {
                 .is_some_and(|path| inside.iter().any(|dir| path.is_within(dir)))
         };
         let ca = self.server.fixed.sts.ca_file.as_deref();
-        if let Some(ca) = ca.filter(|ca| self.request.workload == Workload::StaticPod && !seen(ca)) {
+        if let Some(ca) = ca.filter(|ca| self.request.workload == Workload::StaticPod && !seen(ca))
+        {
             self.refusals.push(Refusal {
                 path: Some(self.request.config.clone()),
                 line: None,
@@ -219,11 +232,13 @@ impl Maker<'_> {
         let bytes = self.host.read(path, FILE_LIMIT)?.unwrap_or_default();
         let text = str::from_utf8(&bytes).map_err(|_| (None, "it is not UTF-8".to_owned()));
         let read = text.and_then(|text| {
-            serde_saphyr::from_str::<serde_json::Map<String, serde_json::Value>>(text).map_err(|error| {
-                let line = error.location().map(|at| usize::try_from(at.line()).unwrap_or(0));
-                let told = error.without_snippet().to_string();
-                (line, told.lines().next().unwrap_or_default().to_owned())
-            })
+            serde_saphyr::from_str::<serde_json::Map<String, serde_json::Value>>(text).map_err(
+                |error| {
+                    let line = error.location().map(|at| usize::try_from(at.line()).unwrap_or(0));
+                    let told = error.without_snippet().to_string();
+                    (line, told.lines().next().unwrap_or_default().to_owned())
+                },
+            )
         });
         if let Err((line, problem)) = read {
             self.refusals.push(Refusal {

@@ -180,10 +180,9 @@ impl Target {
                 change.to = Some(to);
                 Some(change)
             }
-            (
-                Want::Readable { .. } | Want::Kept { .. } | Want::Gone | Want::Moved { .. },
-                None,
-            ) => None,
+            (Want::Readable { .. } | Want::Kept { .. } | Want::Gone | Want::Moved { .. }, None) => {
+                None
+            }
         }
     }
 }

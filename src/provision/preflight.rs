@@ -13,13 +13,15 @@ use super::rollout::{Listener, listeners};
 /// Who may not be let in by a webhook: an API server that asks nobody what they may do.
 pub(super) fn authorization(host: &Host, main: &Main, refusals: &mut Vec<Refusal>) {
     let manifest = &main.manifest;
-    let refuse = |line, problem: String| Refusal {
+    let refuse = |line, problem: String| {
+        Refusal {
         path: Some(main.path.clone()),
         line,
         problem,
         cure: "give the API server --authorization-mode=Node,RBAC: without it everybody who signs in may do \
                everything"
             .into(),
+    }
     };
     if let Some(flag) = manifest.flag("authorization-config") {
         let line = Some(flag.line);
@@ -31,8 +33,12 @@ pub(super) fn authorization(host: &Host, main: &Main, refusals: &mut Vec<Refusal
     }
     match manifest.flag("authorization-mode") {
         Some(flag) => {
-            let modes: Vec<_> =
-                flag.value.unwrap_or_default().split(',').map(|mode| mode.trim().to_owned()).collect();
+            let modes: Vec<_> = flag
+                .value
+                .unwrap_or_default()
+                .split(',')
+                .map(|mode| mode.trim().to_owned())
+                .collect();
             judge(&modes, |problem| refuse(Some(flag.line), problem), refusals);
         }
         None => refusals.push(refuse(
@@ -46,7 +52,10 @@ fn judge(modes: &[String], refuse: impl Fn(String) -> Refusal, refusals: &mut Ve
     if modes.iter().any(|mode| mode == "AlwaysAllow") {
         refusals.push(refuse("the API server allows everything to everybody (AlwaysAllow)".into()));
     } else if !modes.iter().any(|mode| mode == "RBAC") {
-        refusals.push(refuse(format!("the API server authorizes by {}, without RBAC", modes.join(","))));
+        refusals.push(refuse(format!(
+            "the API server authorizes by {}, without RBAC",
+            modes.join(",")
+        )));
     }
 }
 
@@ -85,10 +94,15 @@ pub(super) fn ports(
 ) {
     let runs = matches!(request.workload, Workload::StaticPod | Workload::Systemd);
     let Some(server) = look.server.as_ref().filter(|_| runs && host.is_running()) else { return };
-    for Listener { address, process, words } in listeners(&[server.fixed.port, server.fixed.health.port()]) {
+    for Listener { address, process, words } in
+        listeners(&[server.fixed.port, server.fixed.health.port()])
+    {
         let program = words.first().map_or("", |word| word.as_str());
         let who = match process {
-            Some(number) => format!("{} (process {number})", if program.is_empty() { "a process" } else { program }),
+            Some(number) => format!(
+                "{} (process {number})",
+                if program.is_empty() { "a process" } else { program }
+            ),
             None => "a process that cannot be seen from here".to_owned(),
         };
         match program {
@@ -126,7 +140,9 @@ pub(super) fn places(host: &Host, targets: &[Target], refusals: &mut Vec<Refusal
             problem: problem.into(),
             cure,
         };
-        let kind = |kind: Result<Option<super::host::Entry>, _>| kind.ok().flatten().map(|entry| entry.kind);
+        let kind = |kind: Result<Option<super::host::Entry>, _>| {
+            kind.ok().flatten().map(|entry| entry.kind)
+        };
         match want {
             Want::Directory { .. } => match kind(host.resolve(path)) {
                 Some(Kind::Directory) | None => {}

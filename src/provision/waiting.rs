@@ -23,12 +23,7 @@ pub(super) struct Waiting<'a> {
 }
 
 impl<'a> Waiting<'a> {
-    pub(super) fn new(
-        host: &'a Host,
-        look: &Look,
-        leaf: String,
-        limit: Option<Duration>,
-    ) -> Self {
+    pub(super) fn new(host: &'a Host, look: &Look, leaf: String, limit: Option<Duration>) -> Self {
         let loopback = |address: SocketAddr| match address.ip().is_unspecified() {
             true => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
             false => address,

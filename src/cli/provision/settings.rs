@@ -13,10 +13,10 @@ use serde::{Deserialize, Deserializer};
 
 pub(super) use self::mapping::MapEntry;
 pub(crate) use self::schema::schema;
+use crate::provision::certificates::Name;
 use crate::provision::host::NodePath;
 use crate::provision::render::{EnvVar, Image, Memory};
 use crate::provision::request::{ApiServer, Part, Ttl, WebhookVersion, Workload};
-use crate::provision::certificates::Name;
 
 /// What a host should be. Every field is a flag, and a key of the spec file.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -146,7 +146,8 @@ impl Settings {
         if bytes.len() > SPEC_LIMIT {
             return Err(SpecFault::Long { file: name });
         }
-        let wrong = |problem: String| SpecFault::Wrong { file: name.clone(), problem: problem.into() };
+        let wrong =
+            |problem: String| SpecFault::Wrong { file: name.clone(), problem: problem.into() };
         let text = str::from_utf8(bytes).map_err(|_| wrong("expected UTF-8".to_owned()))?;
         let spec: Self = serde_saphyr::from_str(text).map_err(|error| {
             let told = error.without_snippet().to_string();

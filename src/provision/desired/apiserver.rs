@@ -95,8 +95,9 @@ impl Maker<'_> {
 
     fn manifest(&mut self, main: &Main, edited: Edited) {
         let at = |line: usize| format!("{}:{line}: ", main.path);
-        self.warnings
-            .extend(edited.warnings.iter().map(|warning| at(warning.line()) + &warning.to_string()));
+        self.warnings.extend(
+            edited.warnings.iter().map(|warning| at(warning.line()) + &warning.to_string()),
+        );
         let path = main.path.clone();
         // As it was left, or with some of our lines still in it: what we added before counts on.
         let before = self.look.ledger.apiserver.as_ref().filter(|known| known.path == path);
@@ -132,7 +133,11 @@ impl Maker<'_> {
                     Policy::Must,
                 ),
                 flag("authentication-token-webhook-cache-ttl", ttl.as_str(), kept),
-                flag("authentication-token-webhook-version", self.request.version.as_str(), Policy::Keep),
+                flag(
+                    "authentication-token-webhook-version",
+                    self.request.version.as_str(),
+                    Policy::Keep,
+                ),
             ],
             mounts: vec![mount("aws-iam-authenticator", directory.as_str(), true)],
             annotations: Vec::new(),

@@ -23,7 +23,10 @@ impl Maker<'_> {
                 self.refusals.push(Refusal {
                     path: None,
                     line: None,
-                    problem: format!("this program, {}, cannot be read: {error}", self.program.display()),
+                    problem: format!(
+                        "this program, {}, cannot be read: {error}",
+                        self.program.display()
+                    ),
                     cure: "run it from a file that can be read, or use --image".into(),
                 });
                 Ok(None)
@@ -88,7 +91,11 @@ impl Maker<'_> {
             }
             if let Ok(file) = directory.join(PROGRAM) {
                 self.targets.push(Target { path: file, phase: Phase::Files, want: Want::Gone });
-                self.targets.push(Target { path: directory, phase: Phase::Files, want: Want::Gone });
+                self.targets.push(Target {
+                    path: directory,
+                    phase: Phase::Files,
+                    want: Want::Gone,
+                });
             }
         }
         Ok(())
@@ -101,7 +108,8 @@ fn read(source: &File) -> io::Result<Vec<u8>> {
 
 fn place(hash: &str) -> Option<(NodePath, NodePath)> {
     let short = hash.get(..12)?;
-    let directory = paths::programs().join(&format!("{}-{short}", env!("CARGO_PKG_VERSION"))).ok()?;
+    let directory =
+        paths::programs().join(&format!("{}-{short}", env!("CARGO_PKG_VERSION"))).ok()?;
     let file = directory.join(PROGRAM).ok()?;
     Some((directory, file))
 }

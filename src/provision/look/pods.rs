@@ -57,7 +57,9 @@ impl Pods {
             match found.bytes.as_deref().map(looks) {
                 Some(Some(facts)) => all.push(PodFile { path, found, facts }),
                 // A symlink is followed by kubelet; by us it is neither read nor replaced.
-                Some(None) | None if found.entry.kind != Kind::Directory => unread.push((path, found)),
+                Some(None) | None if found.entry.kind != Kind::Directory => {
+                    unread.push((path, found))
+                }
                 Some(None) | None => {}
             }
         }
@@ -87,9 +89,9 @@ impl Pods {
                 chosen = Some((path, found));
                 continue;
             }
-            let twice = identity
-                .as_ref()
-                .is_some_and(|(namespace, name)| *namespace == facts.namespace && *name == facts.name);
+            let twice = identity.as_ref().is_some_and(|(namespace, name)| {
+                *namespace == facts.namespace && *name == facts.name
+            });
             // Ours runs in the API server's image, and is not one.
             let ours_twice = facts.is_ours && Some(&path) != ours.as_ref();
             if twice || (facts.runs_apiserver && !facts.is_ours) || ours_twice {
@@ -207,7 +209,10 @@ impl Pods {
 fn is_named(path: &NodePath) -> bool {
     matches!(
         path.name(),
-        "kube-apiserver.yaml" | "kube-apiserver.yml" | "kube-apiserver.json" | "kube-apiserver.manifest"
+        "kube-apiserver.yaml"
+            | "kube-apiserver.yml"
+            | "kube-apiserver.json"
+            | "kube-apiserver.manifest"
     )
 }
 

@@ -59,7 +59,10 @@ pub(super) fn server(
             if !stays {
                 let problem =
                     format!("it is a symlink that leaves its directory, to {}", target.display());
-                refusals.push(refuse(problem, "the server's pod sees the directory alone: copy the file there"));
+                refusals.push(refuse(
+                    problem,
+                    "the server's pod sees the directory alone: copy the file there",
+                ));
                 return Ok(None);
             }
         }
