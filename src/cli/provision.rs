@@ -228,7 +228,7 @@ fn request(settings: Settings, rotate: Option<RotateArg>) -> Result<Request, Fai
         },
         names: settings.san,
         lifetimes: Lifetimes::new(
-            settings.ca_days.map_or(day(CA_DAYS), day),
+            day(settings.ca_days.unwrap_or(CA_DAYS)),
             settings.leaf_days.map(day),
         )
         .map_err(Failure::usage)?,

@@ -249,15 +249,10 @@ impl Back<'_> {
         let authenticator = |path: &NodePath| {
             matches!(path.name(), paths::STATIC_POD | "iamgate.service" | "iamgate.conf")
         };
-        let all: Vec<_> = self
-            .ledger
-            .entries
-            .iter()
-            .rev()
+        let all = self.ledger.entries.iter().rev();
+        let (first, rest): (Vec<_>, Vec<_>) = all
             .filter(|(path, _)| Some(*path) != manifest && !paths::state().is_within(path))
-            .collect();
-        let (first, rest): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|(path, _)| authenticator(path));
+            .partition(|(path, _)| authenticator(path));
         for (path, record) in first {
             self.entry(path, record, Phase::Authenticator)?;
         }

@@ -109,7 +109,7 @@ fn apiserver(main: &Main) -> ApiServer {
     let bound: Option<IpAddr> = value("bind-address").and_then(|address| address.parse().ok());
     let address = bound.filter(|bound| !bound.is_unspecified());
     ApiServer {
-        address: SocketAddr::new(address.unwrap_or(Ipv4Addr::LOCALHOST.into()), port),
+        address: SocketAddr::new(address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port),
         certificate: file("tls-cert-file"),
         client: file("kubelet-client-certificate").zip(file("kubelet-client-key")),
         since: rollout::now(),

@@ -90,7 +90,13 @@ impl Maker<'_> {
         // The key first: a server that is told of the new certificate finds its key.
         self.secret(key_path, new_key, key.as_deref(), own);
         let shown = self.with(0o644, uid, gid);
-        let leaf = self.made(leaf_path, new_leaf, leaf, &[plan.facts.description.clone()], shown);
+        let leaf = self.made(
+            leaf_path,
+            new_leaf,
+            leaf,
+            std::slice::from_ref(&plan.facts.description),
+            shown,
+        );
         self.leaf =
             leaf.map(|leaf| String::from_utf8_lossy(&leaf).into_owned()).unwrap_or_default();
         let generation = bundle.map(|bundle| self.generation(&bundle));

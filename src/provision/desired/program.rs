@@ -18,7 +18,7 @@ impl Maker<'_> {
     /// The directory that is mounted into the pod.
     pub(super) fn program(&mut self) -> Result<Option<NodePath>, HostFault> {
         match self.installed() {
-            Ok(directory) => directory.map_err(|fault| fault).map(Some),
+            Ok(directory) => directory.map(Some),
             Err(error) => {
                 self.refusals.push(Refusal {
                     path: None,
@@ -67,11 +67,11 @@ impl Maker<'_> {
             };
             Want::File { content: Content::Program(bytes), with }
         };
-        self.targets.push(Target { path: file.clone(), phase: Phase::Files, want });
-        if found.is_none() {
-            if let Err(fault) = self.old_programs(&directory) {
-                return Ok(Err(fault));
-            }
+        self.targets.push(Target { path: file, phase: Phase::Files, want });
+        if found.is_none()
+            && let Err(fault) = self.old_programs(&directory)
+        {
+            return Ok(Err(fault));
         }
         let copy = known.and_then(|known| known.copy);
         self.ledger.program = Some(ledger::Program { sha256: hash, source: stamp, copy });

@@ -107,20 +107,14 @@ impl Maker<'_> {
     }
 
     fn unit(&mut self, unit: NodePath, account: NodePath) {
-        let program = match self.program.to_str().map(str::parse) {
-            Some(Ok(program)) => program,
-            Some(Err(_)) | None => {
-                self.refusals.push(Refusal {
-                    path: None,
-                    line: None,
-                    problem: format!(
-                        "this program's path, {}, makes no unit",
-                        self.program.display()
-                    ),
-                    cure: "install it as /usr/local/bin/iamgate, and run that".into(),
-                });
-                return;
-            }
+        let Some(Ok(program)) = self.program.to_str().map(str::parse) else {
+            self.refusals.push(Refusal {
+                path: None,
+                line: None,
+                problem: format!("this program's path, {}, makes no unit", self.program.display()),
+                cure: "install it as /usr/local/bin/iamgate, and run that".into(),
+            });
+            return;
         };
         let Some(server) = self.container() else { return };
         let (uid, gid) = (self.request.owner.uid, self.request.owner.gid);

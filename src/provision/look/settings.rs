@@ -178,7 +178,7 @@ fn webhook_host(fixed: &Fixed) -> String {
     match fixed.address {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.to_string(),
-        address => address.to_string(),
+        IpAddr::V4(_) | IpAddr::V6(_) => fixed.address.to_string(),
     }
 }
 

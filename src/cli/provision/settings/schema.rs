@@ -40,10 +40,8 @@ fn property(flag: &str, arg: &Arg) -> Value {
         ("strict" | "takeover" | "quarantine", true) => json!({"type": "boolean"}),
         (_, true) => json!({"type": "string"}),
     };
-    let mut property = match arg.get_action() {
-        ArgAction::Append => json!({"type": "array", "items": value}),
-        _ => value,
-    };
+    let many = matches!(arg.get_action(), ArgAction::Append);
+    let mut property = if many { json!({"type": "array", "items": value}) } else { value };
     if let Value::Object(members) = &mut property {
         members.insert("description".into(), about.into());
     }
