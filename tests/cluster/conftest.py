@@ -4,12 +4,11 @@
 
 as root. The test bed is `.cache/test-cluster`, not the one of `make cluster-up`. With CLUSTER_KEEP=1 it stays up afterwards:
 `CLUSTER_DIR=.cache/test-cluster tests/cluster/host enter cp0`, and at last `... tests/cluster/host down`. A run that finds one begins
-anew. Scenarios are ordered within their file, since an API server takes 40 s to be exchanged and most of them need it pointed at us.
+anew. Those that want a control plane without us come first: an API server takes 40 s to be exchanged, so it is pointed at us once.
 """
 
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pytest
 
 import installation
 from amazon.accounts import Caller, Role
-from hosts import HERE, MACHINE, ROOT, Bed, Host, Ran
+from hosts import MACHINE, ROOT, Bed, Host, Ran
 from stand_in import ACCOUNT, REGION, StandIn
 
 CLUSTER = "bed.example.com"
@@ -25,6 +24,7 @@ SESSION_NAME = "jane@example.com"
 
 _times: dict[str, dict[str, float]] = {}
 _outcomes: dict[str, str] = {}
+_notes: dict[str, list[str]] = {}
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +112,12 @@ def kubectl(bed, host, tmp_path) -> Callable[..., Ran]:
 
 
 @pytest.fixture
+def note(request) -> Callable[[str], None]:
+    """Puts a measured value into the table of scenarios."""
+    return lambda text: _notes.setdefault(_scenario(request.node), []).append(text)
+
+
+@pytest.fixture
 def iamgate_exec(binary) -> dict:
     return exec_block(str(binary), "token", "-i", CLUSTER, "--region", REGION)
 
@@ -134,10 +140,18 @@ def exec_block(command: str, *arguments: str, version: str = "v1") -> dict:
     }
 
 
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: "installed" in item.fixturenames)
+
+
+def _scenario(item) -> str:
+    return item.nodeid.rpartition("::")[2].removeprefix("test_").replace("_", " ")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
-    name = item.nodeid.rpartition("::")[2].removeprefix("test_").replace("_", " ")
+    name = _scenario(item)
     _times.setdefault(name, {})[report.when] = report.duration
     if report.when == "call" or report.outcome != "passed":
         _outcomes[name] = report.outcome
@@ -153,8 +167,9 @@ def pytest_terminal_summary(terminalreporter):
     if not _times:
         return
     terminalreporter.section("scenarios")
-    terminalreporter.write_line("| scenario | outcome | before it | itself |")
-    terminalreporter.write_line("|---|---|---|---|")
+    terminalreporter.write_line("| scenario | outcome | before it | itself | noted |")
+    terminalreporter.write_line("|---|---|---|---|---|")
     for name, times in _times.items():
         before, itself = (f"{times.get(phase, 0):.1f} s" for phase in ("setup", "call"))
-        terminalreporter.write_line(f"| {name} | {_outcomes.get(name, 'passed')} | {before} | {itself} |")
+        noted = "; ".join(_notes.get(name, []))
+        terminalreporter.write_line(f"| {name} | {_outcomes.get(name, 'passed')} | {before} | {itself} | {noted} |")

@@ -6,6 +6,7 @@ symbolic link on that way would lead back to this machine; none of the paths tha
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import os
 import re
@@ -15,8 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import yaml
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -73,6 +72,8 @@ class Bed:
     def __init__(self, directory: Path):
         self.directory = directory
         self.environment = {**os.environ, "CLUSTER_DIR": str(directory)}
+        # As bed.sh names it.
+        self.group = "iamgate-" + hashlib.sha256(str(directory).encode()).hexdigest()[:8]
         self._hosts: dict[str, Host] = {}
 
     def up(self, name: str, first: str | None = None) -> "Host":
@@ -163,6 +164,11 @@ class Host:
         ran = self.kubectl("get", "pod", "-n", "kube-system", f"{component}-{self.name}", "-o", "json")
         return ran.json if ran.status == 0 else None
 
+    def pod_is_ready(self, component: str) -> bool:
+        pod = self.pod(component)
+        conditions = pod["status"].get("conditions", []) if pod else []
+        return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
     def kubeconfig(self, path: Path, user: dict) -> Path:
         """Writes the file of a person whose entry is `user`."""
         config = {
@@ -195,6 +201,11 @@ class Host:
         with contextlib.suppress(OSError, IndexError):
             return int(found), self.path(f"/proc/{found}/stat").read_text().rpartition(")")[2].split()[19]
         return None
+
+    def starts(self, container: str) -> int:
+        """How often containerd has made a container with that name since the host is up."""
+        log = (self._directory / "log/containerd.log").read_text()
+        return len(re.findall(rf"ContainerMetadata{{Name:{re.escape(container)},Attempt:\d+,}} returns container id", log))
 
     def ready(self) -> bool:
         return self.kubectl("get", "--raw", "/readyz", "--request-timeout", "5s").stdout.startswith("ok")
@@ -237,7 +248,7 @@ class Host:
         peaks = [
             int(file.read_text())
             for name in ("memory.max_usage_in_bytes", "memory.peak")
-            for file in groups.glob(f"**/{self._group}/{self.name}/**/*{uid}*/*/{name}")
+            for file in groups.glob(f"**/{self._bed.group}/{self.name}/**/*{uid}*/*/{name}")
         ]
         assert peaks, f"no control group of {component} on {self.name}"
         return max(peaks)
@@ -248,10 +259,6 @@ class Host:
         logs |= {name: self.log(name) for name in ("kube-apiserver", "iamgate")}
         return {f"{name} on {self.name}": "\n".join(log.splitlines()[-SHOWN_LINES:]) for name, log in logs.items() if log}
 
-    @property
-    def _group(self) -> str:
-        root = yaml.safe_load((self._directory / "kubelet.yaml").read_text())["cgroupRoot"]
-        return root.split("/")[1]
 
 
 def run(
