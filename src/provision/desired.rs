@@ -168,8 +168,9 @@ impl Maker<'_> {
                 let with = self.with(0o640, 0, self.group());
                 self.file(path, Phase::Files, content, with);
             }
-            ConfigFile::There => {
+            ConfigFile::There(path) => {
                 let owner = self.request.owner;
+                let path = path.clone();
                 self.targets.push(Target {
                     path,
                     phase: Phase::Files,
