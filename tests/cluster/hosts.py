@@ -279,7 +279,8 @@ class Host:
         files = sorted((self._directory / "log").glob("*.log"))
         logs = {file.name: file.read_text(errors="replace") for file in files}
         logs |= {name: self.log(name) for name in ("kube-apiserver", "iamgate")}
-        return {f"{name} on {self.name}": "\n".join(log.splitlines()[-SHOWN_LINES:]) for name, log in logs.items() if log}
+        ends = {name: "\n".join(log.splitlines()[-SHOWN_LINES:]) for name, log in logs.items()}
+        return {f"{name} on {self.name}": end for name, end in ends.items() if end}
 
 
 
