@@ -2,12 +2,15 @@
 
     IAMGATE_BIN=target/debug/iamgate scripts/pytest tests/cluster -k whoami
 
-as root. The test bed is `.cache/test-cluster`, not the one of `make cluster-up`. With CLUSTER_KEEP=1 it stays up afterwards:
-`CLUSTER_DIR=.cache/test-cluster tests/cluster/host enter cp0`, and at last `... tests/cluster/host down`. A run that finds one begins
-anew. Those that want a control plane without us come first: an API server takes 40 s to be exchanged, so it is pointed at us once.
+as root. The test bed is `.cache/test-cluster`, not the one of `make cluster-up`. With CLUSTER_KEEP=1 it stays up
+afterwards: `CLUSTER_DIR=.cache/test-cluster tests/cluster/host enter cp0`, and at last `... tests/cluster/host down`.
+A run that finds one begins anew. Scenarios that want a control plane without us come first: an API server takes 40 s
+to be exchanged, so it is pointed at us once.
 """
 
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +19,13 @@ import pytest
 
 import installation
 from amazon.accounts import Caller, Role
-from hosts import MACHINE, ROOT, Bed, Host, Ran
+from hosts import HERE, MACHINE, ROOT, Bed, Host, Ran
 from stand_in import ACCOUNT, REGION, StandIn
 
 CLUSTER = "bed.example.com"
 SESSION_NAME = "jane@example.com"
+# It is copying 13 MB some times over.
+IMAGE_SECONDS = 120
 
 _times: dict[str, dict[str, float]] = {}
 _outcomes: dict[str, str] = {}
@@ -47,7 +52,26 @@ def bed():
 @pytest.fixture(scope="session")
 def host(bed) -> Host:
     """A control plane as kubeadm makes it, which nobody has pointed at us yet."""
-    return bed.up("cp0")
+    return bed.up("cp0")[0]
+
+
+@pytest.fixture(scope="session")
+def masters(bed) -> list[Host]:
+    """Three control planes of one cluster, not pointed at us; none of them is `host`."""
+    return bed.up("m0", "m1", "m2")
+
+
+@pytest.fixture(scope="session")
+def image(bed, binary, host) -> str:
+    """The image of our Containerfile with the binary under test, present on the host."""
+    context, name = bed.directory / "image", "iamgate.test/iamgate:under-test"
+    shutil.copytree(ROOT / "image", context / "image", symlinks=True)
+    (context / "dist").mkdir()
+    shutil.copy2(binary, context / "dist/iamgate")
+    shutil.copy2(ROOT / "Containerfile", context)
+    subprocess.run([HERE / "buildah", name, context, context / "image.tar"], check=True, timeout=IMAGE_SECONDS)
+    host.load(context / "image.tar")
+    return name
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
-"""Hosts with a real control plane, which `tests/cluster/control-plane` brings up: what a test does to one and sees of it.
+"""Hosts with a real control plane (`tests/cluster/control-plane` makes them): what a test does to one and sees of it.
 
-A host is reached as the machine reaches it: commands run inside its namespaces, and its files are under /proc/PID/root. An absolute
-symbolic link on that way would lead back to this machine; none of the paths that tests use has one.
+A host is reached as this machine reaches it: commands run inside its namespaces, and its files are under
+/proc/PID/root. An absolute symbolic link on that way would lead back to this machine; tests use no path with one.
 """
 
 import contextlib
@@ -33,6 +33,8 @@ POLL_SECONDS = 0.1
 SHOWN_LINES = 40
 # Of the bed's network: what listens here is reached by every host.
 MACHINE = "198.51.100.1"
+# Where ctr is: unpacked by scripts/tools, or installed.
+TOOLS = f"{ROOT}/.cache/tools/cluster/usr/bin:/usr/bin:/bin"
 ADMINISTRATOR = "/etc/kubernetes/admin.conf"
 MANIFESTS = "/etc/kubernetes/manifests"
 _CLONE_NEWNET = 0x40000000
@@ -76,13 +78,21 @@ class Bed:
         self.group = "iamgate-" + hashlib.sha256(str(directory).encode()).hexdigest()[:8]
         self._hosts: dict[str, Host] = {}
 
-    def up(self, name: str, first: str | None = None) -> "Host":
-        """A ready control plane: a cluster of its own, or one more of `first`'s."""
-        command = [HERE / "control-plane", "up", name, *([first] if first else [])]
-        done = subprocess.run(command, env=self.environment, stdin=subprocess.DEVNULL, timeout=UP_SECONDS, check=False)
-        assert done.returncode == 0, f"{name} did not come up: its logs are in {self.directory}/hosts/{name}/log"
-        self._hosts[name] = Host(self, name)
-        return self._hosts[name]
+    def up(self, first: str, *others: str) -> list["Host"]:
+        """Ready control planes of one cluster: `first` with its etcd, the others, all at once, over the same etcd."""
+        self._wait({first: self._start_up(first)})
+        self._wait({name: self._start_up(name, first) for name in others})
+        return [self._hosts[name] for name in (first, *others)]
+
+    def _start_up(self, *arguments: str) -> subprocess.Popen:
+        command = [HERE / "control-plane", "up", *arguments]
+        return subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL)
+
+    def _wait(self, started: dict[str, subprocess.Popen]) -> None:
+        status = {name: process.wait(UP_SECONDS) for name, process in started.items()}
+        for name in status:
+            assert status[name] == 0, f"{name} did not come up: its logs are in {self.directory}/hosts/{name}/log"
+            self._hosts[name] = Host(self, name)
 
     def close(self) -> None:
         subprocess.run([HERE / "host", "down"], env=self.environment, timeout=DOWN_SECONDS, check=True)
@@ -191,6 +201,10 @@ class Host:
         path.write_text(json.dumps(config))
         return path
 
+    def load(self, image: Path) -> None:
+        """An image in a file is as if it had been pulled. The file has to be below the tree or its cache."""
+        self.run("ctr", "--namespace", "k8s.io", "images", "import", image, environment={"PATH": TOOLS})
+
     # What runs.
 
     def process(self, program: str) -> tuple[int, str] | None:
@@ -205,7 +219,8 @@ class Host:
     def starts(self, container: str) -> int:
         """How often containerd has made a container with that name since the host is up."""
         log = (self._directory / "log/containerd.log").read_text()
-        return len(re.findall(rf"ContainerMetadata{{Name:{re.escape(container)},Attempt:\d+,}} returns container id", log))
+        made = rf"ContainerMetadata{{Name:{re.escape(container)},Attempt:\d+,}} returns container id"
+        return len(re.findall(made, log))
 
     def ready(self) -> bool:
         return self.kubectl("get", "--raw", "/readyz", "--request-timeout", "5s").stdout.startswith("ok")
@@ -229,10 +244,16 @@ class Host:
     # What it tells.
 
     def log(self, component: str) -> str:
-        """What a static pod's containers wrote so far, of all their runs that kubelet kept, oldest first."""
-        files = sorted((self._directory / "pods").glob(f"*_{component}-{self.name}_*/*/*.log"), key=lambda file: file.stat().st_mtime)
+        """What a static pod's containers wrote, of all their runs that kubelet kept, oldest first.
+
+        The log of a pod that another has taken the place of goes with it.
+        """
+        files = (self._directory / "pods").glob(f"*_{component}-{self.name}_*/*/*.log")
+        text = "".join(
+            file.read_text(errors="replace") for file in sorted(files, key=lambda file: file.stat().st_mtime)
+        )
         # Each line begins with time, stream and whether it is whole.
-        return "".join(re.sub(r"^\S+ \S+ [FP] ", "", line) for file in files for line in file.read_text(errors="replace").splitlines(True))
+        return re.sub(r"^\S+ \S+ [FP] ", "", text, flags=re.MULTILINE)
 
     def audit(self) -> list[dict]:
         """The API server's own record of who asked for what and got which answer."""
@@ -255,9 +276,11 @@ class Host:
 
     def last_words(self) -> dict[str, str]:
         """The ends of all logs, for a test that failed."""
-        logs = {file.name: file.read_text(errors="replace") for file in sorted((self._directory / "log").glob("*.log"))}
+        files = sorted((self._directory / "log").glob("*.log"))
+        logs = {file.name: file.read_text(errors="replace") for file in files}
         logs |= {name: self.log(name) for name in ("kube-apiserver", "iamgate")}
-        return {f"{name} on {self.name}": "\n".join(log.splitlines()[-SHOWN_LINES:]) for name, log in logs.items() if log}
+        ends = {name: "\n".join(log.splitlines()[-SHOWN_LINES:]) for name, log in logs.items()}
+        return {f"{name} on {self.name}": end for name, end in ends.items() if end}
 
 
 

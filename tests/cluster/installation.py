@@ -1,6 +1,7 @@
 """iamgate on a host, pointed at the stand-in.
 
-`install` is all that tests know of how it gets there. It does by hand what `iamgate provision --wait` will do with one command.
+`install` is all that tests know of how it gets there. It does by hand what one command is to do:
+`iamgate provision --wait`.
 """
 
 import hashlib
@@ -130,5 +131,6 @@ def _asking_us(manifest: dict) -> dict:
         "--authentication-token-webhook-version=v1",
     ]
     container["volumeMounts"].append({"name": "aws-iam-authenticator", "mountPath": WEBHOOK, "readOnly": True})
-    manifest["spec"]["volumes"].append({"name": "aws-iam-authenticator", "hostPath": {"path": WEBHOOK, "type": "Directory"}})
+    volume = {"name": "aws-iam-authenticator", "hostPath": {"path": WEBHOOK, "type": "Directory"}}
+    manifest["spec"]["volumes"].append(volume)
     return manifest

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hosts import HERE, Bed, await_that
+from hosts import DOWN_SECONDS, HERE, Bed, await_that
 
 
 @pytest.fixture
@@ -19,8 +19,15 @@ def small_bed(tmp_path):
 
 
 def host_script(bed: Bed, *arguments: str) -> subprocess.CompletedProcess:
-    command = [HERE / "host", *arguments]
-    return subprocess.run(command, env=bed.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [HERE / "host", *arguments],
+        env=bed.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DOWN_SECONDS,
+        check=False,
+    )
 
 
 def up(bed: Bed, name: str) -> int:
@@ -53,7 +60,8 @@ def groups(bed: Bed) -> list[Path]:
 def test_a_host_sees_this_machine_and_keeps_what_it_writes_to_itself(small_bed):
     up(small_bed, "a")
     path = Path("/etc/written-in-a-host")
-    wrote = host_script(small_bed, "enter", "a", "sh", "-c", f"cat /etc/os-release && hostname && touch {path} && ls {path}")
+    write = f"cat /etc/os-release && hostname && touch {path} && ls {path}"
+    wrote = host_script(small_bed, "enter", "a", "sh", "-c", write)
     assert wrote.stdout == f"{Path('/etc/os-release').read_text()}a\n{path}\n", wrote.stderr
     assert not path.exists()
 
@@ -122,6 +130,13 @@ def test_down_spares_a_stranger_with_the_number_of_a_host_that_is_gone(small_bed
             assert stranger.poll() is None
         finally:
             stranger.kill()
+
+
+def test_a_service_that_is_killed_is_started_again(host):
+    before = host.process("kubelet")
+    host.restart("kubelet")
+    await_that(lambda: host.process("kubelet") not in (None, before), why="there is another kubelet")
+    assert host.ready()
 
 
 @pytest.mark.parametrize("name", ["", "A", "a/b", "..", "a-b", "thirteenchars"])

@@ -6,6 +6,7 @@ from hosts import await_that
 from stand_in import ACCOUNT
 
 MIB = 1024 * 1024
+WHOAMI = ("auth", "whoami", "-o", "json")
 
 
 def test_the_control_plane_is_up_without_us(host):
@@ -29,14 +30,15 @@ def test_installing_restarts_the_api_server_once(installed):
 
 
 def test_kubectl_with_iamgate_token_is_the_mapped_user(installed, kubectl, session, iamgate_exec, tmp_path):
-    me = who(kubectl(installed.kubeconfig(tmp_path / "me", iamgate_exec), "auth", "whoami", "-o", "json", caller=session))
+    kubeconfig = installed.kubeconfig(tmp_path / "me", iamgate_exec)
+    me = who(kubectl(kubeconfig, *WHOAMI, caller=session))
     assert me["username"] == f"dev:{SESSION_NAME.replace('@', '-')}"
     assert sorted(me["groups"]) == [f"account-{ACCOUNT}", "developers", "system:authenticated"]
 
 
 def test_kubectl_with_aws_eks_get_token_is_the_same_user(installed, kubectl, session, iamgate_exec, aws_exec, tmp_path):
-    ours = kubectl(installed.kubeconfig(tmp_path / "ours", iamgate_exec), "auth", "whoami", "-o", "json", caller=session)
-    theirs = kubectl(installed.kubeconfig(tmp_path / "theirs", aws_exec), "auth", "whoami", "-o", "json", caller=session)
+    ours = kubectl(installed.kubeconfig(tmp_path / "ours", iamgate_exec), *WHOAMI, caller=session)
+    theirs = kubectl(installed.kubeconfig(tmp_path / "theirs", aws_exec), *WHOAMI, caller=session)
     assert who(theirs) == who(ours)
 
 
