@@ -32,8 +32,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "provision",
         &[
-            "clock", "config", "face", "files", "identity", "keypair", "mapping", "outcome", "secret",
-            "system", "trust",
+            "clock", "config", "face", "files", "identity", "keypair", "mapping", "outcome",
+            "secret", "system", "trust",
         ],
     ),
     (
