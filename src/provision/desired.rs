@@ -16,6 +16,7 @@ use super::plan::{Content, Fit, Phase, Target, Want};
 use super::render::{AbsolutePath, RenderFault, WebhookKubeconfig};
 use super::report::{Installer, Refusal};
 use super::request::{Part, Request, Workload};
+use super::yaml;
 use crate::clock::UnixTime;
 use crate::files::{Attributes, Owner};
 use crate::keypair::WebhookUrl;
@@ -231,21 +232,12 @@ impl Maker<'_> {
             return Ok(());
         }
         let bytes = self.host.read(path, FILE_LIMIT)?.unwrap_or_default();
-        let text = str::from_utf8(&bytes).map_err(|_| (None, "it is not UTF-8".to_owned()));
-        let read = text.and_then(|text| {
-            serde_saphyr::from_str::<serde_json::Map<String, serde_json::Value>>(text).map_err(
-                |error| {
-                    let line = error.location().map(|at| usize::try_from(at.line()).unwrap_or(0));
-                    let told = error.without_snippet().to_string();
-                    (line, told.lines().next().unwrap_or_default().to_owned())
-                },
-            )
-        });
-        if let Err((line, problem)) = read {
+        let read = yaml::read::<serde_json::Map<String, serde_json::Value>>(&bytes);
+        if let Err(wrong) = read {
             self.refusals.push(Refusal {
                 path: Some(path.clone()),
-                line,
-                problem: format!("it is no kubeconfig: {problem}"),
+                line: wrong.line,
+                problem: format!("it is no kubeconfig: {wrong}"),
                 cure: format!("move it away: mv {path} {path}.old"),
             });
         }
