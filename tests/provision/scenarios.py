@@ -1,15 +1,22 @@
 """Runs that change a host: what stands there before, what is run, and what has to stand there in the end."""
 
+import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from control_plane_host import APISERVER, CA, CA_KEY, CERTIFICATE, CONFIG, KEY, LEDGER, Host
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+from control_plane_host import APISERVER, CA, CA_KEY, CERTIFICATE, CONFIG, KEY, LEDGER, STATE, Host
 from tree import Entry, Tree, difference
 
 # Made anew in each run: compared without their content.
 MADE = {CA, CA_KEY, CERTIFICATE, KEY, LEDGER}
+# The hash that the API server's manifest is given counts the CAs, those of broken-off runs included.
+HASH = b"iamgate.config-hash"
 OTHER_PORT = "clusterID: c.example.com\nserver:\n  port: 21999\n  mapRoles: []\n"
 
 
@@ -18,8 +25,13 @@ class Scenario:
     name: str
     prepare: Callable[[Host], None]
     command: tuple[str, ...]
-    """Whether the run ends in what was there before we came."""
+    arguments: tuple[str, ...] = ()
     back: bool = False
+    """Whether the run ends in what was there before we came."""
+    users: tuple[str, ...] = ()
+    """What was changed since the installer, and is not ours to take back."""
+    halves: int = 1
+    """How many runs it takes."""
 
 
 def provisioned(host: Host) -> None:
@@ -47,14 +59,28 @@ def with_another_program(host: Host) -> None:
     before.unlink()
 
 
+def with_the_unit(host: Host) -> None:
+    host.done("provision", "--workload", "systemd", "--audit-policy", "default")
+
+
 PROGRAM = ("--cluster-id", "c.example.com")
 FRESH = Scenario("provision", lambda host: None, ("provision",))
-UPDATE = Scenario("an update", with_another_port, ("provision",))
-ROTATION = Scenario("a rotation of the CA", provisioned, ("provision", "--rotate", "ca"))
+UPDATE = Scenario(
+    "an update", with_another_port, ("provision",), users=(CONFIG, "etc/aws-iam-authenticator")
+)
+ROTATION = Scenario("a rotation of the CA", provisioned, ("provision", "--rotate", "ca"), halves=2)
 LEAF = Scenario("a rotation of the leaf", provisioned, ("provision", "--rotate", "leaf"))
-QUARANTINE = Scenario("a quarantine", with_a_backup, ("provision", "--quarantine"))
+QUARANTINE = Scenario(
+    "a quarantine", with_a_backup, ("provision", "--quarantine"), users=("var/lib/iamgate", f"{STATE}/quarantine")
+)
+NEW_PROGRAM = Scenario("a new program", with_another_program, ("provision",), arguments=PROGRAM)
+UNIT = Scenario(
+    "the unit and an audit policy", lambda host: None, ("provision", "--workload", "systemd", "--audit-policy", "default")
+)
+NO_WORKLOAD = Scenario("the end of the pod", provisioned, ("provision", "--workload", "none"))
 BACK = Scenario("unprovision", provisioned, ("unprovision",), back=True)
-ALL = [FRESH, UPDATE, ROTATION, LEAF, QUARANTINE, BACK]
+BACK_FROM_UNIT = Scenario("unprovision of the unit", with_the_unit, ("unprovision",), back=True)
+ALL = [FRESH, UPDATE, ROTATION, LEAF, QUARANTINE, NEW_PROGRAM, UNIT, NO_WORKLOAD, BACK, BACK_FROM_UNIT]
 
 
 class Ends:
@@ -69,6 +95,7 @@ class Ends:
         whole = host.copy(host.root.parent / f"{host.root.name}-whole")
         whole.done(*scenario.command)
         self.after = whole.tree()
+        self.manifest = _without_hash(whole)
         whole.remove()
         self.start = host
 
@@ -84,7 +111,7 @@ class Ends:
                     faults.append(f"a temporary key open to others: {path} {entry.mode}")
                 continue
             if _in_state(path):
-                if entry.mode[2:] != "00" and "/bin" not in path:
+                if entry.mode[2:] != "00":
                     faults.append(f"open to others: {path} {entry.mode}")
                 continue
             if path == "." or not self._is_one_of_the_two(path, entry):
@@ -121,11 +148,13 @@ class Ends:
     def incomplete(self, host: Host) -> list[str]:
         """What lacks, or is too much, once a later run has gone on."""
         found = host.tree()
-        return difference(_comparable(self.after), _comparable(found), lambda entry: entry) + _certificates(host)
+        lines = difference(_comparable(self.after), _comparable(found), lambda entry: entry) + _certificates(host)
+        return lines + ([] if _without_hash(host) == self.manifest else ["the API server's manifest is another"])
 
     def not_back(self, host: Host) -> list[str]:
         """What differs from what the installer left."""
-        return difference(self.original, host.tree())
+        lines = difference(self.original, host.tree())
+        return [line for line in lines if not any(f" {path}" in line for path in self.scenario.users)]
 
 
 def _told(end: Tree, path: str) -> object:
@@ -133,35 +162,35 @@ def _told(end: Tree, path: str) -> object:
 
 
 def _in_state(path: str) -> bool:
-    return path.startswith(("var/lib/iamgate/snapshots", "var/lib/iamgate/bin", "var/lib/iamgate/quarantine"))
+    return path.startswith((f"{STATE}/snapshots", f"{STATE}/quarantine"))
 
 
 def _comparable(tree: Tree) -> dict[str, tuple]:
     """Without what is made anew, and without the names of snapshots, which are times."""
     found = {}
     for path, entry in tree.items():
-        if not path.startswith("var/lib/iamgate/snapshots") and "/quarantine/" not in path:
-            found[path] = entry.shape if path in MADE else entry.state
+        if not path.startswith(f"{STATE}/snapshots") and "/quarantine/" not in path:
+            found[path] = entry.shape if path in {*MADE, APISERVER} else entry.state
     return found
 
 
+def _without_hash(host: Host) -> list[bytes]:
+    return [line for line in host.read(APISERVER).splitlines() if HASH not in line]
+
+
 def _is_key(path: Path) -> bool:
-    return b"PRIVATE KEY" in path.read_bytes()
+    return re.match(rb"-----BEGIN [A-Z ]*PRIVATE KEY", path.read_bytes()) is not None
 
 
 def _certificates(host: Host) -> list[str]:
     """Whatever certificate the server shows, an API server that is started now trusts it."""
-    from cryptography import x509
-
     ca, leaf = host.root / CA, host.root / CERTIFICATE
     if not (ca.exists() and leaf.exists()):
         return []
     bundle = x509.load_pem_x509_certificates(ca.read_bytes())
     certificate = x509.load_pem_x509_certificate(leaf.read_bytes())
     for authority in bundle:
-        try:
+        with suppress(ValueError, TypeError, InvalidSignature):
             certificate.verify_directly_issued_by(authority)
             return []
-        except Exception:  # noqa: BLE001, S110
-            pass
     return ["no CA of the bundle has signed the certificate"]

@@ -18,8 +18,7 @@ ERRORS = ["EIO", "ENOSPC", "EACCES", "EROFS"]
 def ends(request, make_host) -> Ends:
     """Of the scenario that the test is parametrized with."""
     scenario = request.param
-    arguments = scenarios.PROGRAM if scenario.name == "a new program" else ()
-    return Ends(scenario, make_host(*arguments))
+    return Ends(scenario, make_host(*scenario.arguments))
 
 
 def calls_of(ends: Ends) -> list[Call]:
@@ -30,6 +29,10 @@ def calls_of(ends: Ends) -> list[Call]:
     calls = inside(rehearsal, calls)
     rehearsal.remove()
     return calls
+
+
+def changes_of(ends: Ends) -> list[Call]:
+    return [call for call in calls_of(ends) if changes(call) and not call.failed]
 
 
 def in_turn(ends: Ends, cases: list, judge) -> None:
@@ -44,6 +47,7 @@ def in_turn(ends: Ends, cases: list, judge) -> None:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         faults = [fault for found in pool.map(one, enumerate(cases)) for fault in found]
+    assert cases
     assert not faults, f"{len(faults)} faults in {len(cases)} cases:\n" + "\n".join(faults[:40])
 
 
@@ -54,7 +58,9 @@ def goes_on(ends: Ends, host: Host) -> list[str]:
         return [f"the next run: {again.status} {again.stderr}"]
     faults = [f"after the next run: {fault}" for fault in ends.incomplete(host)]
     if not ends.scenario.back:
-        faults += [f"the run after that: {fault}" for fault in settled(host)]
+        for _ in range(1, ends.scenario.halves):
+            host.done("provision")
+        faults += [f"the run after that: {fault}" for fault in settled(ends, host)]
         back = host.unprovision()
         if back.status != 0:
             return [*faults, f"unprovision: {back.status} {back.stderr}"]
@@ -62,9 +68,9 @@ def goes_on(ends: Ends, host: Host) -> list[str]:
     return faults
 
 
-def settled(host: Host) -> list[str]:
+def settled(ends: Ends, host: Host) -> list[str]:
     before = host.tree()
-    ran = host.provision()
+    ran = host.provision(*(word for word in ends.scenario.command[1:] if word not in ("--rotate", "ca", "leaf")))
     faults = [ran.stderr] if ran.status != 0 or ran.report["changed"] else []
     return faults + untouched(before, host.tree())
 
@@ -75,7 +81,17 @@ def test_a_run_that_is_killed_leaves_each_file_old_or_new_and_the_next_one_goes_
         kill(host, call, *ends.scenario.command)
         return ends.faults(host) + goes_on(ends, host)
 
-    in_turn(ends, [call for call in calls_of(ends) if changes(call) and not call.failed], judge)
+    in_turn(ends, changes_of(ends), judge)
+
+
+@pytest.mark.parametrize("ends", [scenarios.FRESH, scenarios.UNIT], indirect=True, ids=lambda scenario: scenario.name)
+def test_a_run_that_is_killed_can_be_taken_back_at_once(ends):
+    def judge(host: Host, call: Call) -> list[str]:
+        kill(host, call, *ends.scenario.command)
+        host.done("unprovision")
+        return ends.not_back(host)
+
+    in_turn(ends, changes_of(ends), judge)
 
 
 @pytest.mark.parametrize("ends", scenarios.ALL, indirect=True, ids=lambda scenario: scenario.name)
