@@ -300,7 +300,8 @@ impl Back<'_> {
                         self.gone(path, Action::Remove, phase, there);
                         Ok(())
                     }
-                    Some(before) if as_left && before.snapshot.is_none() => {
+                    // Its content was never ours, so that whatever it says now, it is as it was.
+                    Some(before) if before.snapshot.is_none() => {
                         self.attributes(path, record, before.attributes(), there, phase);
                         Ok(())
                     }
