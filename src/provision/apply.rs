@@ -231,13 +231,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Gives the ledger the last word about something, such as what was seen after the changes.
+    /// Gives the ledger the last word about something, such as what was seen after the changes;
+    /// `with` says whether it did.
     ///
     /// # Errors
     /// What the operating system says.
-    pub(super) fn amend(&mut self, with: impl FnOnce(&mut Ledger)) -> Result<(), HostFault> {
-        with(&mut self.ledger);
-        self.write_ledger()
+    pub(super) fn amend(
+        &mut self,
+        with: impl FnOnce(&mut Ledger, &[Change]) -> bool,
+    ) -> Result<(), HostFault> {
+        if with(&mut self.ledger, &self.done) { self.write_ledger() } else { Ok(()) }
     }
 
     fn write_ledger(&self) -> Result<(), HostFault> {

@@ -6,6 +6,7 @@ mod certificates;
 mod program;
 mod workload;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::host::{Host, HostFault, Kind, NodePath};
@@ -246,13 +247,18 @@ impl Maker<'_> {
 
     /// What killed runs left in our directories.
     fn leftovers(&mut self) -> Result<(), HostFault> {
-        let mut directories = vec![
+        let mut directories = BTreeSet::from([
             paths::state(),
             self.request.config.parent(),
             self.server.state_dir.clone(),
             self.server.kubeconfig.parent(),
-        ];
-        directories.dedup();
+        ]);
+        directories.extend(self.targets.iter().filter_map(|target| match &target.want {
+            Want::File { .. } | Want::Kept { .. } => Some(target.path.parent()),
+            Want::Moved { to } => Some(to.parent()),
+            Want::Directory { .. } | Want::Readable { .. } | Want::Gone => None,
+        }));
+        directories.remove(&self.look.pods.directory);
         let mut found = self.look.pods.leftovers.clone();
         for directory in directories {
             found.extend(leftovers(self.host, &directory)?);
