@@ -125,9 +125,10 @@ impl Maker<'_> {
     /// The directories that everything is in. One that was there before us keeps what it has, if
     /// that will do.
     fn directories(&mut self) -> Result<(), HostFault> {
+        let whom = self.request.owner;
         let fit = |path: &NodePath, host: &Host, ledger: &Ledger| -> Result<Fit, HostFault> {
             let ours = host.resolve(path)?.is_none() || ledger.made(path);
-            Ok(if ours { Fit::Exact } else { Fit::Enough })
+            Ok(if ours { Fit::Exact } else { Fit::Enough(whom) })
         };
         let state = paths::state();
         self.directory(
@@ -323,7 +324,7 @@ fn with_parents(host: &Host, targets: &mut Vec<Target>) -> Result<(), HostFault>
                 }
                 planned.push(path.clone());
                 let with = Attributes { mode: 0o755, owner: Some(ROOT), label: None };
-                let want = Want::Directory { with, fit: Fit::Enough };
+                let want = Want::Directory { with, fit: Fit::Enough(ROOT) };
                 all.push(Target { path, phase: target.phase, want });
             }
             if matches!(target.want, Want::Directory { .. }) {

@@ -418,7 +418,7 @@ fn a_spec_file_says_what_flags_say() {
     let spec = host.path("spec.yaml");
     fs::write(
         &spec,
-        "schema: iamgate/v1\nclusterID: c9\nmapUser:\n- userARN: arn:aws:iam::123456789012:user/ann\n  \
+        "schema: iamgate/v1\nclusterID: c9\nmapUsers:\n- userARN: arn:aws:iam::123456789012:user/ann\n  \
          username: ann\ncacheTtl: 1m\n",
     )
     .unwrap();

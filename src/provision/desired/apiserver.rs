@@ -35,7 +35,11 @@ impl Maker<'_> {
             let with = Attributes { mode: 0o700, owner, label: self.label };
             let there = self.host.resolve(&log).ok().flatten().is_some();
             let ours = self.look.ledger.made(&log);
-            self.directory(log, with, if there && !ours { Fit::Enough } else { Fit::Exact });
+            self.directory(
+                log,
+                with,
+                if there && !ours { Fit::Enough(Owner { uid: user, gid: 0 }) } else { Fit::Exact },
+            );
         }
         Some(text)
     }
