@@ -62,24 +62,7 @@ impl Maker<'_> {
         let hash = sha256(content.as_bytes());
         let same = self.look.ledger.config_hash.as_deref() == Some(&*hash);
         self.ledger.config_hash = Some(hash.clone());
-        for path in &self.look.pods.in_the_way {
-            // Where it is not asked for, it was refused.
-            let away = paths::dated(&paths::quarantine(), self.now);
-            let Ok(to) = away.join(path.name()) else { continue };
-            self.targets.push(Target {
-                path: away.clone(),
-                phase: Phase::Files,
-                want: Want::Directory {
-                    with: Attributes { mode: 0o700, owner: Some(super::ROOT), label: None },
-                    fit: Fit::Exact,
-                },
-            });
-            self.targets.push(Target {
-                path: path.clone(),
-                phase: Phase::ApiServer,
-                want: Want::Moved { to },
-            });
-        }
+        self.quarantine()?;
         let Some(main) = &self.look.pods.apiserver else { return Ok((installer, false)) };
         if self.request.apiserver == ApiServer::Later {
             let known = self.look.ledger.config_hash.is_some();
@@ -91,6 +74,27 @@ impl Maker<'_> {
             Err(refusal) => self.refusals.push(refusal),
         }
         Ok((installer, false))
+    }
+
+    /// Moves away what is in the way. Where that is not asked for, it was refused.
+    fn quarantine(&mut self) -> Result<(), HostFault> {
+        if self.look.pods.in_the_way.is_empty() {
+            return Ok(());
+        }
+        let away = self.host.unused(&paths::dated(&paths::quarantine(), self.now))?;
+        for path in [paths::quarantine(), away.clone()] {
+            let with = Attributes { mode: 0o700, owner: Some(super::ROOT), label: None };
+            self.directory(path, with, Fit::Exact);
+        }
+        for path in &self.look.pods.in_the_way {
+            let Ok(to) = away.join(path.name()) else { continue };
+            self.targets.push(Target {
+                path: path.clone(),
+                phase: Phase::ApiServer,
+                want: Want::Moved { to },
+            });
+        }
+        Ok(())
     }
 
     fn manifest(&mut self, main: &Main, edited: Edited) {
