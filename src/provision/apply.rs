@@ -57,7 +57,7 @@ impl<'a> Run<'a> {
             self.ledger.note(change, None);
         }
         let announced = self.phase(first).and_then(|()| {
-            self.snapshot = self.unused(&self.snapshot)?;
+            self.snapshot = self.host.unused(&self.snapshot)?;
             for change in &*changes {
                 let snapshot = self.copy(change)?;
                 self.ledger.note(change, snapshot);
@@ -206,18 +206,6 @@ impl<'a> Run<'a> {
         self.make_directories(&to.parent())?;
         self.host.stage(&to, bytes, &PRIVATE)?.commit()?;
         Ok(Some(to))
-    }
-
-    /// `path`, or the first of `path-2`, `path-3` and so on that nothing is at: two runs may be made
-    /// in one second, and the second must not write over the copies of the first.
-    fn unused(&self, path: &NodePath) -> Result<NodePath, HostFault> {
-        let later = (2..).filter_map(|number| format!("{path}-{number}").parse().ok());
-        for path in std::iter::once(path.clone()).chain(later) {
-            if self.host.find(&path)?.is_none() {
-                return Ok(path);
-            }
-        }
-        Ok(path.clone())
     }
 
     fn make_directories(&self, path: &NodePath) -> Result<(), HostFault> {

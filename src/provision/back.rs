@@ -169,9 +169,14 @@ impl Back<'_> {
             self.warnings.push(format!("{path} is no file any more, and is left as it is"));
             return Ok(());
         };
-        // As we left it: exactly what was there before.
+        // As we left it: exactly what was there before. But that may have been edited while our lines
+        // were in it, and they have to go: what they name goes, too, and the API server would not start.
         let record = self.ledger.entries.get(path);
-        if let Some(before) = self.original(record, &bytes)? {
+        let holds_ours = |text: &[u8]| {
+            let removed = Manifest::read(text).and_then(|manifest| manifest.remove(&ours.added));
+            removed.is_ok_and(|removed| removed.changed)
+        };
+        if let Some(before) = self.original(record, &bytes)?.filter(|before| !holds_ours(before)) {
             if before != bytes {
                 self.update(path.clone(), Phase::ApiServer, before, record, there);
             }

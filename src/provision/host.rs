@@ -238,6 +238,21 @@ impl Host {
         Ok(names)
     }
 
+    /// `path`, or the first of `path-2`, `path-3` and so on that nothing is at: two runs may be made
+    /// in one second, and the second must not write over what the first keeps.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn unused(&self, path: &NodePath) -> Result<NodePath, HostFault> {
+        let later = (2..).filter_map(|number| format!("{path}-{number}").parse().ok());
+        for path in std::iter::once(path.clone()).chain(later) {
+            if self.find(&path)?.is_none() {
+                return Ok(path);
+            }
+        }
+        Ok(path.clone())
+    }
+
     /// Whether the file system that `path` would be on can only be read. Asks about the nearest
     /// directory above it that exists.
     pub fn is_read_only(&self, path: &NodePath) -> bool {
@@ -369,7 +384,8 @@ impl Host {
     ) -> Result<Option<T>, HostFault> {
         match done {
             Ok(value) => Ok(Some(value)),
-            Err(Errno::NOENT) => Ok(None),
+            // Nothing is below a file either; whoever wants it to be a directory says so.
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(self.fault(verb, path, io::Error::from(error).into())),
         }
     }
