@@ -1,7 +1,7 @@
 """The binary under strace: what it asks the system for, and what if that fails or the process dies there."""
 
-import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -16,6 +16,7 @@ CHANGING = (
     "chown lchown fchown fchownat rename renameat renameat2 unlink unlinkat rmdir mkdir mkdirat link linkat symlink "
     "symlinkat mknod mknodat fsetxattr setxattr lsetxattr utimensat fallocate copy_file_range sendfile"
 ).split()
+STRACE = shutil.which("strace") or str(Path(__file__).parents[2] / ".cache/tools/bin/strace")
 LOOKING = "statx newfstatat fstat read getdents64 readlinkat".split()
 CALL = re.compile(r"^(?:\d+ +)?(?P<name>\w+)\((?P<rest>.*)$")
 
@@ -74,7 +75,7 @@ def kill(host: Host, call: Call, *arguments: str) -> None:
 
 def _strace(host: Host, arguments, calls, inject: str | None = None) -> tuple[Ran, list[str]]:
     with tempfile.NamedTemporaryFile("r", dir=host.root.parent, prefix="trace-") as log:
-        wrapper = ["strace", "--follow-forks", "--quiet=all", "--decode-fds=path", "--string-limit=80"]
+        wrapper = [STRACE, "--follow-forks", "--quiet=all", "--decode-fds=path", "--string-limit=80"]
         wrapper += [f"--output={log.name}", f"--trace={','.join(calls)}"]
         if inject:
             wrapper += [f"--inject={inject}"]
