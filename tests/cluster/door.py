@@ -32,11 +32,11 @@ class Answer:
 
 
 class Door:
-    """One connection, kept open. Not for several threads at once."""
+    """One connection, kept open, of somebody in `network`: the bed's or the host's own. Not for several threads at once."""
 
-    def __init__(self, bed: Bed, host: Host):
+    def __init__(self, network: Bed | Host, host: Host):
         trust = ssl.create_default_context(cadata=host.path("/etc/kubernetes/pki/ca.crt").read_text())
-        with bed.network():
+        with network.network():
             plain = socket.create_connection((host.address, 6443), ANSWER_SECONDS)
         self._connection = http.client.HTTPSConnection(host.address, 6443, timeout=ANSWER_SECONDS)
         self._connection.sock = trust.wrap_socket(plain, server_hostname=host.address)
@@ -54,9 +54,9 @@ class Door:
         self._connection.close()
 
 
-def ask(bed: Bed, host: Host, token: str) -> Answer:
+def ask(network: Bed | Host, host: Host, token: str) -> Answer:
     """One question over a connection of its own."""
-    with contextlib.closing(Door(bed, host)) as door:
+    with contextlib.closing(Door(network, host)) as door:
         return door.ask(token)
 
 

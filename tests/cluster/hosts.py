@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 # From nothing to a ready node takes 10 s; with the programs to be built, 7 minutes.
@@ -95,6 +97,11 @@ class Bed:
         subprocess.run(command, env=self.environment, stdin=subprocess.DEVNULL, timeout=DOWN_SECONDS, check=True)
         self._hosts[name] = Host(self, name)
         return self._hosts[name]
+
+    def down(self, name: str) -> None:
+        """That host goes; the others stay."""
+        subprocess.run([HERE / "host", "down", name], env=self.environment, timeout=DOWN_SECONDS, check=True)
+        del self._hosts[name]
 
     def _start_up(self, *arguments: str, verb: str = "up") -> subprocess.Popen:
         command = [HERE / "control-plane", verb, *arguments]
@@ -217,6 +224,23 @@ class Host:
         path.touch(mode=0o600)
         path.write_text(json.dumps(config))
         return path
+
+    def tell_kubeadm(self, flags: list[dict], volumes: list[dict], audit: bool = True) -> None:
+        """What a user adds to apiServer's extraArgs and extraVolumes, on a host that is only prepared; with the bed's own
+        audit log or without it."""
+        file = self._directory / "kubeadm.yaml"
+        documents = list(yaml.safe_load_all(file.read_text()))
+        api_server = next(document for document in documents if "apiServer" in document)["apiServer"]
+        if not audit:
+            api_server["extraArgs"], api_server["extraVolumes"] = [], []
+        api_server["extraArgs"] += flags
+        api_server["extraVolumes"] += volumes
+        file.write_text(yaml.safe_dump_all(documents, sort_keys=False))
+
+    @property
+    def version(self) -> str:
+        """Of Kubernetes, as `v1.37.2`."""
+        return self.run("kubeadm", "version", "-o", "short", environment={"PATH": f"{self.programs}:/usr/bin"}).stdout.strip()
 
     def load(self, image: Path) -> None:
         """An image in a file is as if it had been pulled. The file has to be below the tree or its cache."""

@@ -3,7 +3,6 @@
 import http.client
 import ssl
 
-import pytest
 from cryptography import x509
 
 import door
@@ -12,8 +11,6 @@ from hosts import await_that
 
 CA = f"{installation.WEBHOOK}/ca.pem"
 LEAF = f"{installation.STATE}/cert.pem"
-# Of a log, for people.
-SHOWN = 20
 
 
 def authorities(host) -> list[x509.Certificate]:
@@ -53,29 +50,6 @@ def test_rotating_the_ca_restarts_the_api_server_once_and_refuses_nobody(install
     assert issuer(installed) != old
     assert installed.starts("kube-apiserver") == starts + 1
     assert installed.process("iamgate") == ours
-
-
-@pytest.fixture
-def broken(installed, tmp_path) -> str:
-    """Templates by which the API server is given a kubeconfig that it does not start with."""
-    directory = "/root/templates"
-    installed.put(f"{directory}/webhook-kubeconfig.yaml", "apiVersion: v1\nkind: Config\nclusters: not-a-list\n")
-    return directory
-
-
-def test_an_api_server_that_does_not_start_is_put_back(installed, broken, sign_in, note):
-    files, starts = installation.tree(installed), installed.starts("kube-apiserver")
-    rolled = installation.provision(
-        installed, f"--template-dir={broken}", "--wait=60s", "--rollback", status=installation.ROLLED_BACK
-    )
-    note(f"`iamgate provision --wait=60s --rollback` took {rolled.ran.seconds:.0f} s")
-    assert installation.tree(installed) == files
-    assert (rolled.report["failed"], rolled.report["changed"], rolled.changes) == (True, False, {})
-    assert "everything is as it was before" in rolled.report["msg"]
-    assert 0 < len(rolled.report["log"]) <= SHOWN
-    assert "webhook" in "\n".join(rolled.report["log"]), rolled.report["log"]
-    assert installed.starts("kube-apiserver") > starts + 1
-    assert await_that(lambda: sign_in(installed) is None)
 
 
 def test_unprovisioning_leaves_the_control_plane_as_it_was(installed, before, bed, sign_in, provisioned, note):
