@@ -240,13 +240,20 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """The table of scenarios, as it can be pasted into a page."""
+    """The table of scenarios, as it can be pasted into a page; and into the file CLUSTER_TABLE, for the whole of it."""
     if not _times:
         return
-    terminalreporter.section("scenarios")
-    terminalreporter.write_line("| scenario | outcome | before it | itself | noted |")
-    terminalreporter.write_line("|---|---|---|---|---|")
+    rows = []
     for name, times in _times.items():
         before, itself = (f"{times.get(phase, 0):.1f} s" for phase in ("setup", "call"))
         noted = "; ".join(_notes.get(name, []))
-        terminalreporter.write_line(f"| {name} | {_outcomes.get(name, 'passed')} | {before} | {itself} | {noted} |")
+        rows.append(f"| {name} | {_outcomes.get(name, 'passed')} | {before} | {itself} | {noted} |")
+    if path := os.environ.get("CLUSTER_TABLE"):
+        Path(path).write_text("\n".join(rows) + "\n")
+        return
+    terminalreporter.section("scenarios")
+    for row in (*HEAD, *rows):
+        terminalreporter.write_line(row)
+
+
+HEAD = ("| scenario | outcome | before it | itself | noted |", "|---|---|---|---|---|")

@@ -1,5 +1,7 @@
 """A control plane as users of aws-iam-authenticator have it: first our image in their DaemonSet, then `provision`."""
 
+import time
+
 import pytest
 import yaml
 
@@ -83,13 +85,17 @@ def test_provisioning_refuses_a_port_that_the_reference_holds(reference, aws, ma
 
 
 def test_takeover_lets_the_reference_answer_until_it_has_gone(reference, aws, sign_in, note):
-    taken = installation.provision(reference, "--takeover")
+    with reference.api_server_restarts():
+        taken = installation.provision(reference, "--takeover")
     assert any("kubectl -n kube-system delete daemonset aws-iam-authenticator" in w for w in taken.report["warnings"])
     note("starts again: " + ", ".join(taken.report["restart_required"]))
-    assert reference.process("aws-iam-authenticator")
+    assert await_that(lambda: sign_in(reference) is None)
+    assert reference.process("aws-iam-authenticator") and not reference.log("iamgate").count("access granted")
     assert reference.kubectl("delete", *DAEMONSET).status == 0
     await_that(lambda: reference.process("aws-iam-authenticator") is None, why="the reference has gone")
+    gone = time.monotonic()
     await_that(lambda: reference.process("iamgate") and installation.answers(reference), why="our server answers")
+    note(f"answers {time.monotonic() - gone:.1f} s after the reference has gone")
     assert await_that(lambda: sign_in(reference) is None)
     assert installation.provision(reference, "--wait").changes == {}
 

@@ -50,6 +50,13 @@ def test_rotating_the_ca_restarts_the_api_server_once_and_refuses_nobody(install
     assert issuer(installed) != old
     assert installed.starts("kube-apiserver") == starts + 1
     assert installed.process("iamgate") == ours
+    # First both are trusted, by an API server that has read them, and then the certificate is the new one's.
+    order = list(rotated.changes)
+    assert order.index(CA) < order.index(installation.API_SERVER) < order.index(LEAF), order
+    # Connections that were there before prove nothing about the new certificate.
+    installed.run("kill", "-9", ours[0])
+    await_that(lambda: installed.process("iamgate") not in (None, ours) and installation.answers(installed))
+    assert await_that(lambda: sign_in(installed) is None)
 
 
 def test_unprovisioning_leaves_the_control_plane_as_it_was(installed, before, bed, sign_in, provisioned, note):
