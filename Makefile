@@ -25,7 +25,7 @@ test-provision: ## the release binary provisions hosts that are directories; eve
 test-kubectl: ## the release binary behind a real kube-apiserver, asked by a real kubectl
 	@scripts/tools etcd && tests/cluster/binaries > /dev/null && scripts/pytest tests/aws/test_kubectl.py
 
-test-cluster: ## the release binary in a real control plane: kubelet, containerd, kube-apiserver, kubeadm's manifests (as root)
+test-cluster: ## the release binary in real control planes: kubelet, containerd, kube-apiserver, kubeadm's manifests (as root)
 	@scripts/test-cluster
 
 cluster-up: ## such a control plane to try things in, .cache/cluster; `tests/cluster/host enter cp0` is a shell there (as root)
@@ -56,6 +56,6 @@ dist: ## the release archive with its checksum, in dist/
 	@scripts/dist
 
 clean: cluster-down ## remove all that was built, installed or cached in the tree
-	@CLUSTER_DIR=.cache/test-cluster tests/cluster/host down
+	@for bed in .cache/test-cluster*; do [ ! -d "$$bed" ] || CLUSTER_DIR=$$bed tests/cluster/host down; done
 	@[ ! -d .cache ] || chmod -R u+w .cache  # Go makes its downloads read-only
 	@rm -rf target dist .venv .cache

@@ -4,8 +4,9 @@
 
 as root. The test bed is `.cache/test-cluster`, not the one of `make cluster-up`. With CLUSTER_KEEP=1 it stays up
 afterwards: `CLUSTER_DIR=.cache/test-cluster tests/cluster/host enter cp0`, and at last `... tests/cluster/host down`.
-A run that finds one begins anew. Scenarios that want a control plane without us come first: an API server takes 40 s
-to be exchanged, so it is pointed at us once.
+A run that finds one begins anew. An API server takes 40 s to be exchanged, so scenarios share a host and come in the
+order of its life (`ORDER`), and hosts that nobody needs at the same time as another are parts of their own, which
+scripts/test-cluster runs side by side, each with a test bed of its own.
 """
 
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+import door
 import installation
 from amazon.accounts import Caller, Role
 from hosts import HERE, MACHINE, ROOT, Bed, Host, Ran
@@ -26,6 +28,20 @@ CLUSTER = "bed.example.com"
 SESSION_NAME = "jane@example.com"
 # It is copying 13 MB some times over.
 IMAGE_SECONDS = 120
+# `host` is without us up to the first scenario of test_sign_in that wants it `installed`, and again after the last of
+# test_restarts.
+ORDER = [
+    "test_bed",
+    "test_image",
+    "test_sign_in",
+    "test_live",
+    "test_restarts",
+    "test_later",
+    "test_daemonset",
+    "test_reference",
+    "test_unit",
+    "test_masters",
+]
 
 _times: dict[str, dict[str, float]] = {}
 _outcomes: dict[str, str] = {}
@@ -42,7 +58,8 @@ def binary() -> Path:
 
 @pytest.fixture(scope="session")
 def bed():
-    bed = Bed((ROOT / ".cache").resolve() / "test-cluster")
+    part = os.environ.get("CLUSTER_PART", "")
+    bed = Bed((ROOT / ".cache").resolve() / f"test-cluster{part and '-'}{part}")
     bed.close()
     yield bed
     if os.environ.get("CLUSTER_KEEP") != "1":
@@ -62,16 +79,15 @@ def masters(bed) -> list[Host]:
 
 
 @pytest.fixture(scope="session")
-def image(bed, binary, host) -> str:
-    """The image of our Containerfile with the binary under test, present on the host."""
+def image_file(bed, binary) -> tuple[str, Path]:
+    """The image of our Containerfile with the binary under test: its name, and where it is."""
     context, name = bed.directory / "image", "iamgate.test/iamgate:under-test"
     shutil.copytree(ROOT / "image", context / "image", symlinks=True)
     (context / "dist").mkdir()
     shutil.copy2(binary, context / "dist/iamgate")
     shutil.copy2(ROOT / "Containerfile", context)
     subprocess.run([HERE / "buildah", name, context, context / "image.tar"], check=True, timeout=IMAGE_SECONDS)
-    host.load(context / "image.tar")
-    return name
+    return name, context / "image.tar"
 
 
 @pytest.fixture(scope="session")
@@ -116,11 +132,48 @@ def mappings(developer) -> dict:
 
 
 @pytest.fixture(scope="session")
-def installed(host, binary, running_stand_in, mappings) -> Host:
-    """The control plane, pointed at iamgate."""
+def before(host, binary, running_stand_in, mappings) -> dict[str, str]:
+    """What is on the control plane before `provision`, configuration and program included."""
     installation.configure(host, CLUSTER, running_stand_in, mappings)
-    installation.install(host, binary)
+    installation.put_program(host, binary)
+    return installation.tree(host)
+
+
+@pytest.fixture(scope="session")
+def provisioned(host, before) -> installation.Run:
+    """The one run of `provision` that points the control plane at iamgate."""
+    return installation.provision(host, "--wait", "--rollback", "--diff")
+
+
+@pytest.fixture(scope="session")
+def installed(host, provisioned) -> Host:
+    """The control plane, pointed at iamgate."""
     return host
+
+
+@pytest.fixture
+def sign_in(bed, aws, developer) -> Callable[[Host], str | None]:
+    """Somebody new signs in over a connection of their own; why they were refused, if they were."""
+
+    def once(host: Host) -> str | None:
+        answer = door.ask(bed, host, door.new_token(aws.directory, developer, CLUSTER))
+        return None if answer.user.get("username") == "dev:jane" else f"{answer}"
+
+    return once
+
+
+@pytest.fixture
+def kubectl_signs_in(bed, aws, developer, iamgate_exec, tmp_path) -> Callable[[Host], str | None]:
+    """The same with kubectl and `iamgate token`."""
+
+    def once(host: Host) -> str | None:
+        caller = aws.directory.open_session(developer, "jane")
+        kubeconfig = host.kubeconfig(tmp_path / f"me-{caller.keys.access_key_id}", iamgate_exec)
+        command = (host.programs / "kubectl", "--kubeconfig", kubeconfig, "auth", "whoami", "-o", "json")
+        ran = bed.client(*command, environment={"HOME": str(tmp_path), **caller.keys.environment()})
+        return None if ran.status == 0 and '"dev:jane"' in ran.stdout else f"{ran}"
+
+    return once
 
 
 @pytest.fixture
@@ -165,7 +218,7 @@ def exec_block(command: str, *arguments: str, version: str = "v1") -> dict:
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: "installed" in item.fixturenames)
+    items.sort(key=lambda item: ORDER.index(item.module.__name__))
 
 
 def _scenario(item) -> str:
@@ -187,13 +240,20 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """The table of scenarios, as it can be pasted into a page."""
+    """The table of scenarios, as it can be pasted into a page; and into the file CLUSTER_TABLE, for the whole of it."""
     if not _times:
         return
-    terminalreporter.section("scenarios")
-    terminalreporter.write_line("| scenario | outcome | before it | itself | noted |")
-    terminalreporter.write_line("|---|---|---|---|---|")
+    rows = []
     for name, times in _times.items():
         before, itself = (f"{times.get(phase, 0):.1f} s" for phase in ("setup", "call"))
         noted = "; ".join(_notes.get(name, []))
-        terminalreporter.write_line(f"| {name} | {_outcomes.get(name, 'passed')} | {before} | {itself} | {noted} |")
+        rows.append(f"| {name} | {_outcomes.get(name, 'passed')} | {before} | {itself} | {noted} |")
+    if path := os.environ.get("CLUSTER_TABLE"):
+        Path(path).write_text("\n".join(rows) + "\n")
+        return
+    terminalreporter.section("scenarios")
+    for row in (*HEAD, *rows):
+        terminalreporter.write_line(row)
+
+
+HEAD = ("| scenario | outcome | before it | itself | noted |", "|---|---|---|---|---|")

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 # From nothing to a ready node takes 10 s; with the programs to be built, 7 minutes.
@@ -84,8 +86,25 @@ class Bed:
         self._wait({name: self._start_up(name, first) for name in others})
         return [self._hosts[name] for name in (first, *others)]
 
-    def _start_up(self, *arguments: str) -> subprocess.Popen:
-        command = [HERE / "control-plane", "up", *arguments]
+    def prepare(self, name: str) -> "Host":
+        """A host on which kubelet runs and kubeadm has still to write the manifests, which `up` goes on with."""
+        self._wait({name: self._start_up(name, verb="prepare")})
+        return self._hosts[name]
+
+    def bare(self, name: str) -> "Host":
+        """A host without any of it."""
+        command = [HERE / "host", "up", name]
+        subprocess.run(command, env=self.environment, stdin=subprocess.DEVNULL, timeout=DOWN_SECONDS, check=True)
+        self._hosts[name] = Host(self, name)
+        return self._hosts[name]
+
+    def down(self, name: str) -> None:
+        """That host goes; the others stay."""
+        subprocess.run([HERE / "host", "down", name], env=self.environment, timeout=DOWN_SECONDS, check=True)
+        del self._hosts[name]
+
+    def _start_up(self, *arguments: str, verb: str = "up") -> subprocess.Popen:
+        command = [HERE / "control-plane", verb, *arguments]
         return subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL)
 
     def _wait(self, started: dict[str, subprocess.Popen]) -> None:
@@ -105,18 +124,9 @@ class Bed:
         """Runs a command of somebody's machine: with this machine's files, in the hosts' network."""
         return run("nsenter", f"--net=/proc/{self._network}/ns/net", "--", *command, **options)
 
-    @contextlib.contextmanager
-    def network(self) -> Iterator[None]:
+    def network(self) -> contextlib.AbstractContextManager[None]:
         """Sockets that this thread makes meanwhile are in the hosts' network, and stay there."""
-        ours = os.open(f"/proc/self/task/{threading.get_native_id()}/ns/net", os.O_RDONLY)
-        theirs = os.open(f"/proc/{self._network}/ns/net", os.O_RDONLY)
-        try:
-            _enter(theirs)
-            yield
-        finally:
-            _enter(ours)
-            os.close(ours)
-            os.close(theirs)
+        return _network(self._network)
 
     @property
     def _network(self) -> str:
@@ -129,8 +139,12 @@ class Host:
         self._bed = bed
         self._directory = bed.directory / "hosts" / name
         self.address = (self._directory / "address").read_text().strip()
-        self.programs = Path((self._directory / "programs").read_text().strip())
         self._root = Path("/proc", (self._directory / "first").read_text().split()[0], "root")
+
+    @property
+    def programs(self) -> Path:
+        """Where kubectl is, in this machine's files and in the host's."""
+        return Path((self._directory / "programs").read_text().strip())
 
     # Commands and files.
 
@@ -145,6 +159,16 @@ class Host:
         if ran.status != 0:
             raise Failed(f"{command} on {self.name} left with {ran.status}:\n{ran.stdout[-2000:]}{ran.stderr[-4000:]}")
         return ran
+
+    def start(self, *command: object, environment: dict[str, str]) -> subprocess.Popen:
+        """A command that goes on. Its number is nsenter's; what it starts is its child."""
+        namespaces = ("--mount", "--net", "--uts", "--pid")
+        words = ["nsenter", "--target", self._root.parent.name, *namespaces, "--", *map(str, command)]
+        return subprocess.Popen(words, env={"PATH": "/usr/bin:/bin", **environment}, stdin=subprocess.DEVNULL)
+
+    def network(self) -> contextlib.AbstractContextManager[None]:
+        """Sockets that this thread makes meanwhile are the host's own."""
+        return _network(self._root.parent.name)
 
     def path(self, path: str) -> Path:
         """The host's file as this machine reaches it."""
@@ -200,6 +224,23 @@ class Host:
         path.touch(mode=0o600)
         path.write_text(json.dumps(config))
         return path
+
+    def tell_kubeadm(self, flags: list[dict], volumes: list[dict], audit: bool = True) -> None:
+        """What a user adds to apiServer's extraArgs and extraVolumes, on a host that is only prepared; with the bed's own
+        audit log or without it."""
+        file = self._directory / "kubeadm.yaml"
+        documents = list(yaml.safe_load_all(file.read_text()))
+        api_server = next(document for document in documents if "apiServer" in document)["apiServer"]
+        if not audit:
+            api_server["extraArgs"], api_server["extraVolumes"] = [], []
+        api_server["extraArgs"] += flags
+        api_server["extraVolumes"] += volumes
+        file.write_text(yaml.safe_dump_all(documents, sort_keys=False))
+
+    @property
+    def version(self) -> str:
+        """Of Kubernetes, as `v1.37.2`."""
+        return self.run("kubeadm", "version", "-o", "short", environment={"PATH": f"{self.programs}:/usr/bin"}).stdout.strip()
 
     def load(self, image: Path) -> None:
         """An image in a file is as if it had been pulled. The file has to be below the tree or its cache."""
@@ -302,6 +343,19 @@ def run(
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _network(process: str) -> Iterator[None]:
+    ours = os.open(f"/proc/self/task/{threading.get_native_id()}/ns/net", os.O_RDONLY)
+    theirs = os.open(f"/proc/{process}/ns/net", os.O_RDONLY)
+    try:
+        _enter(theirs)
+        yield
+    finally:
+        _enter(ours)
+        os.close(ours)
+        os.close(theirs)
 
 
 def _enter(namespace: int) -> None:

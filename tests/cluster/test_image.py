@@ -7,6 +7,13 @@ import pytest
 from hosts import Host, await_that
 
 
+@pytest.fixture(scope="module")
+def image(host, image_file) -> str:
+    name, file = image_file
+    host.load(file)
+    return name
+
+
 @pytest.mark.parametrize(
     ("name", "command"),
     [("entrypoint", None), ("ours", ["/iamgate"]), ("references", ["/aws-iam-authenticator"])],
