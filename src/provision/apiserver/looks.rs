@@ -72,7 +72,8 @@ fn decode(bytes: &[u8]) -> Option<Value> {
 /// `---` and `...` are never anything else (YAML 1.2.2, 9.1).
 fn first_document(text: &str) -> &str {
     let marks = |line: &str, mark: &str| {
-        line.strip_prefix(mark).is_some_and(|rest| rest.trim_end().is_empty() || rest.starts_with(' '))
+        line.strip_prefix(mark)
+            .is_some_and(|rest| rest.trim_end().is_empty() || rest.starts_with(' '))
     };
     let (mut end, mut begun) = (0, false);
     for line in text.split_inclusive('\n') {
