@@ -2,7 +2,7 @@
 # what it cannot install it names, with the command that does.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-aws test-provision test-kubectl fuzz lint mutants instructions bench build dist clean
+.PHONY: help demo test test-unit test-aws test-provision test-kubectl test-cluster cluster-up cluster-down fuzz lint mutants instructions bench build dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -11,7 +11,7 @@ demo: ## the main job on this machine: no AWS account, no cluster
 	@scripts/build-release > /dev/null && dist/iamgate demo
 
 test: lint fuzz build ## every test there is, the process tests with the release binary
-	@IAMGATE_BIN=$(CURDIR)/dist/iamgate $(MAKE) --no-print-directory test-unit test-aws test-provision test-kubectl instructions
+	@IAMGATE_BIN=$(CURDIR)/dist/iamgate $(MAKE) --no-print-directory test-unit test-aws test-provision test-kubectl test-cluster instructions
 
 test-unit: ## Rust: unit tests, process tests, doc tests
 	@scripts/tools rust && cargo test --locked
@@ -24,6 +24,15 @@ test-provision: ## the release binary provisions hosts that are directories; eve
 
 test-kubectl: ## the release binary behind a real kube-apiserver, asked by a real kubectl
 	@scripts/tools etcd && tests/cluster/binaries > /dev/null && scripts/pytest tests/aws/test_kubectl.py
+
+test-cluster: ## the release binary in real control planes: kubelet, containerd, kube-apiserver, kubeadm's manifests (as root)
+	@scripts/test-cluster
+
+cluster-up: ## such a control plane to try things in, .cache/cluster; `tests/cluster/host enter cp0` is a shell there (as root)
+	@tests/cluster/control-plane up cp0 && echo "cp0 is ready: tests/cluster/host enter cp0 kubectl get nodes"
+
+cluster-down: ## and nothing of it is left
+	@tests/cluster/host down
 
 fuzz: ## the parsers, each by its corpus and 20 s of new inputs (FUZZ_SECONDS)
 	@scripts/fuzz
@@ -46,6 +55,7 @@ build: ## the static release binary, dist/iamgate
 dist: ## the release archive with its checksum, in dist/
 	@scripts/dist
 
-clean: ## remove all that was built, installed or cached in the tree
+clean: cluster-down ## remove all that was built, installed or cached in the tree
+	@for bed in .cache/test-cluster*; do [ ! -d "$$bed" ] || CLUSTER_DIR=$$bed tests/cluster/host down; done
 	@[ ! -d .cache ] || chmod -R u+w .cache  # Go makes its downloads read-only
 	@rm -rf target dist .venv .cache

@@ -3,9 +3,9 @@
 mod config;
 mod explain;
 mod flags;
+mod init;
 mod provision;
 mod render;
-mod init;
 mod server;
 mod settings;
 mod token;

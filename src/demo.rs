@@ -1,10 +1,12 @@
 //! `iamgate demo`: the main job on this machine, with no AWS account and no cluster.
 //!
-//! In a throw-away directory it starts an STS stand-in on loopback and the real `iamgate server`,
-//! mints tokens with the real `iamgate token`, and shows who is let in, who is not, and what happens
-//! while the mapping file changes and the certificate is renewed.
+//! In a throw-away directory it provisions a host with the real `iamgate provision`, starts an STS
+//! stand-in on loopback and the real `iamgate server`, mints tokens with the real `iamgate token`,
+//! and shows who is let in, who is not, what happens while the mapping file changes and the
+//! certificate is renewed, and the way back.
 
 mod certificates;
+mod host;
 mod review;
 mod server;
 mod stand_in;
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 
 use self::certificates::Authority;
+use self::host::Host;
 use self::review::{Answer, Reviewer};
 use self::server::Server;
 use self::stand_in::Principal;
@@ -36,33 +39,44 @@ pub async fn run(program: &Path, out: &mut impl Write, colour: bool) -> Result<(
     let mut tell = Tell::new(out, colour);
     let clock = SystemClock;
 
-    tell.part("A cluster's front door, on this machine alone")?;
-    let began = Instant::now();
+    tell.part("A control-plane host becomes one with IAM sign-in")?;
     let home = tempfile::Builder::new().prefix("iamgate-demo-").tempdir()?;
     let dir = home.path();
-    let authority = Authority::new(clock.now())?;
-    files::write_whole(&dir.join("ca.pem"), authority.pem().as_bytes(), 0o644)?;
-    let leaf = authority.leaf(&["localhost", "127.0.0.1"], clock.now())?;
-    std::fs::create_dir(dir.join("state"))?;
-    write_leaf(dir, &leaf)?;
-    tell.done("made a private CA and a certificate", "ECDSA P-256, key 0600", began.elapsed())?;
-
+    let host = Host::new(dir.join("host"), program)?;
     let began = Instant::now();
+    let authority = Authority::new(clock.now())?;
+    let roots = dir.join("sts-ca.pem");
+    files::write_whole(&roots, authority.pem().as_bytes(), 0o644)?;
     let endpoint = Endpoint::of(REGION, false, false)?;
     let sts_leaf = authority.leaf(&[endpoint.host()], clock.now())?;
     let (ann, bob) = (ann()?, bob()?);
     let sts = stand_in::start(&sts_leaf, endpoint.clone(), vec![ann.clone(), bob.clone()]).await?;
     tell.done("started a stand-in for AWS STS", "verifies every signature", began.elapsed())?;
 
-    let config = dir.join("config.yaml");
+    let config = host.path("etc/aws-iam-authenticator/config.yaml");
+    let (port, health) = (host::free_port()?, host::free_port()?);
     let mappings = |who: &str| -> Result<(), Failure> {
-        Ok(files::write_whole(&config, configuration(dir, sts.port(), who).as_bytes(), 0o640)?)
+        let text = configuration([port, health, sts.port()], who);
+        Ok(files::write_whole(&config, text.as_bytes(), 0o640)?)
     };
     mappings(ANN)?;
+    let (told, took) = host.run("provision", &["--cluster-id", CLUSTER]).await?;
+    let made = format!("{} files and directories", told.count());
+    tell.done("iamgate provision, on a directory as root", &made, took)?;
+    let added = format!("{} lines added, no other touched", host.lines_added()?);
+    tell.done("kube-apiserver.yaml, edited as text", &added, Duration::ZERO)?;
+    let (told, took) = host.run("provision", &["--cluster-id", CLUSTER]).await?;
+    if told.changed {
+        return Err("a second run changed something".into());
+    }
+    tell.done("iamgate provision again", "nothing to change", took)?;
+
     let began = Instant::now();
-    let server = Server::start(program, &config).await?;
-    tell.done("started iamgate server", "ready, TLS on loopback", began.elapsed())?;
-    let reviewer = Reviewer::new(&authority.pem(), server.address())?;
+    let state = host.path("var/aws-iam-authenticator");
+    let server = Server::start(program, &config, &state, &roots).await?;
+    tell.done("started the server on what was made", "ready, TLS on loopback", began.elapsed())?;
+    let ca = std::fs::read_to_string(host.path("etc/kubernetes/aws-iam-authenticator/ca.pem"))?;
+    let reviewer = Reviewer::new(&ca, server.address())?;
 
     tell.part("Who is let in")?;
     let (token, took) = mint(program, &ann, CLUSTER).await?;
@@ -107,7 +121,10 @@ pub async fn run(program: &Path, out: &mut impl Write, colour: bool) -> Result<(
     let before = reviewer.leaf().await?;
     let load = reviewer.load(&token);
     let began = Instant::now();
-    write_leaf(dir, &authority.leaf(&["localhost", "127.0.0.1"], clock.now())?)?;
+    let (told, _) = host.run("provision", &["--rotate", "leaf"]).await?;
+    if told.touched("kube-apiserver.yaml") || told.touched("iamgate.yaml") {
+        return Err("a new certificate restarts something".into());
+    }
     reviewer.until_leaf_differs(&before, began).await?;
     let took = began.elapsed();
     let (asked, failed) = load.finish().await;
@@ -117,7 +134,7 @@ pub async fn run(program: &Path, out: &mut impl Write, colour: bool) -> Result<(
         );
     }
     tell.done(
-        "new certificate is served",
+        "iamgate provision --rotate leaf: it is served",
         &format!("{asked} reviews meanwhile, none failed"),
         took,
     )?;
@@ -125,6 +142,13 @@ pub async fn run(program: &Path, out: &mut impl Write, colour: bool) -> Result<(
     let began = Instant::now();
     server.stop().await?;
     tell.done("stopped the server (SIGTERM)", "exit 0", began.elapsed())?;
+
+    tell.part("And back")?;
+    let (_, took) = host.run("unprovision", &[]).await?;
+    if !host.is_as_before()? {
+        return Err("kube-apiserver.yaml is not what it was".into());
+    }
+    tell.done("iamgate unprovision", "kube-apiserver.yaml as it was, byte for byte", took)?;
     home.close()?;
     tell.end()?;
     Ok(())
@@ -156,11 +180,6 @@ async fn mint(
     Ok((Secret::new(text.trim()), took))
 }
 
-fn write_leaf(dir: &Path, leaf: &certificates::Leaf) -> Result<(), Failure> {
-    files::write_whole(&dir.join("state/key.pem"), leaf.key.as_bytes(), 0o600)?;
-    Ok(files::write_whole(&dir.join("state/cert.pem"), leaf.certificate.as_bytes(), 0o644)?)
-}
-
 fn unexpected(wanted: &str, got: &Answer) -> Failure {
     match got {
         Answer::Granted { username, .. } => format!("expected {wanted}, but {username} was let in"),
@@ -172,18 +191,14 @@ fn unexpected(wanted: &str, got: &Answer) -> Failure {
     .into()
 }
 
-fn configuration(dir: &Path, sts_port: u16, who: &str) -> String {
-    let dir = dir.display();
+fn configuration([port, health, sts]: [u16; 3], who: &str) -> String {
     format!(
         "clusterID: {CLUSTER}\n\
          server:\n  \
-           port: 0\n  \
-           healthAddress: 127.0.0.1:0\n  \
-           stateDir: {dir}/state\n  \
-           generateKubeconfig: {dir}/kubeconfig.yaml\n  \
+           port: {port}\n  \
+           healthAddress: 127.0.0.1:{health}\n  \
            sts:\n    \
-             connectTo: {{ sts.{REGION}.amazonaws.com: \"127.0.0.1:{sts_port}\" }}\n    \
-             caFile: {dir}/ca.pem\n  \
+             connectTo: {{ sts.{REGION}.amazonaws.com: \"127.0.0.1:{sts}\" }}\n  \
            mapRoles:\n{who}",
     )
 }

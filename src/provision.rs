@@ -29,16 +29,17 @@ pub mod request;
 mod rollout;
 mod units;
 mod waiting;
+mod yaml;
 
 use std::path::Path;
 use std::time::Duration;
 
 pub use self::back::unprovision;
 pub use self::forth::provision;
-pub use self::report::Report;
 use self::host::{Host, HostFault, NoHost};
 use self::plan::{Action, Change, Phase, Target, Want};
 use self::report::Refusal;
+pub use self::report::Report;
 
 /// How a run is made.
 #[derive(Clone, Copy, Debug)]
@@ -145,8 +146,7 @@ fn no_host(report: &mut Report, fault: &NoHost) -> Outcome {
         NoHost::Unopened { .. } => "name a directory that is there with --root",
         NoHost::NoWall { .. } => "run on the host itself, without --root",
     };
-    let refusal =
-        Refusal { path: None, line: None, problem: whole(fault), cure: cure.into() };
+    let refusal = Refusal { path: None, line: None, problem: whole(fault), cure: cure.into() };
     refuse(report, vec![refusal])
 }
 
@@ -171,6 +171,3 @@ fn counted(number: usize) -> String {
 const LARGEST: usize = 512 * 1024 * 1024;
 /// Another run waits for an API server for minutes.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-
-#[cfg(test)]
-mod tests;

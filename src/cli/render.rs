@@ -214,12 +214,9 @@ fn no_image() -> Failure {
 
 fn starter(cluster_id: Option<ClusterId>) -> Result<StarterConfig, Failure> {
     match cluster_id {
-        Some(cluster_id) => Ok(StarterConfig {
-            cluster_id,
-            partition: None,
-            roles: Vec::new(),
-            users: Vec::new(),
-        }),
+        Some(cluster_id) => {
+            Ok(StarterConfig { cluster_id, partition: None, roles: Vec::new(), users: Vec::new() })
+        }
         None => Err(Failure::usage("cluster ID not specified").hint("give it with --cluster-id")),
     }
 }

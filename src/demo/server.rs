@@ -19,11 +19,23 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(program: &Path, config: &Path) -> Result<Self, Failure> {
+    /// With the arguments that the static pod has, and the paths that the host's have from outside.
+    /// `roots` are trusted as a machine's own would be.
+    pub(super) async fn start(
+        program: &Path,
+        config: &Path,
+        state: &Path,
+        roots: &Path,
+    ) -> Result<Self, Failure> {
         let mut child = Command::new(program)
             .arg("server")
             .arg("--config")
             .arg(config)
+            .arg("--state-dir")
+            .arg(state)
+            .arg("--kubeconfig-pregenerated")
+            .env("SSL_CERT_FILE", roots)
+            .env_remove("SSL_CERT_DIR")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

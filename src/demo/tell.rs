@@ -40,7 +40,9 @@ impl<'a, W: Write> Tell<'a, W> {
     }
 
     fn line(&mut self, mark: &str, what: &str, came: &str, took: Duration) -> io::Result<()> {
-        writeln!(self.out, "  {mark}  {what:<52} {:>8}  {came}", time(took))
+        // What was done on the way has no time of its own.
+        let took = if took.is_zero() { String::new() } else { time(took) };
+        writeln!(self.out, "  {mark}  {what:<52} {took:>8}  {came}")
     }
 
     fn codes(&self, start: &'static str) -> (&'static str, &'static str) {

@@ -27,7 +27,12 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Nothing is done yet. `before` is the ledger's file as it is.
-    pub(super) fn new(host: &'a Host, ledger: Ledger, before: Option<Vec<u8>>, now: UnixTime) -> Self {
+    pub(super) fn new(
+        host: &'a Host,
+        ledger: Ledger,
+        before: Option<Vec<u8>>,
+        now: UnixTime,
+    ) -> Self {
         let snapshot = paths::snapshot(now);
         Self { host, ledger, before, snapshot, done: Vec::new(), visible: 0 }
     }

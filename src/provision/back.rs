@@ -79,7 +79,8 @@ async fn back(
             path: Some(paths::ledger()),
             line: None,
             problem: fault.to_string(),
-            cure: "restore the file from a copy; without it nobody knows what was there before".into(),
+            cure: "restore the file from a copy; without it nobody knows what was there before"
+                .into(),
         };
         return Ok(refuse(report, vec![refusal]));
     }
@@ -186,8 +187,7 @@ impl Back<'_> {
             Ok(removed) => {
                 let at = |line: usize| format!("{path}:{line}: ");
                 let told = removed.warnings.iter();
-                self.warnings
-                    .extend(told.map(|warning| at(warning.line()) + &warning.to_string()));
+                self.warnings.extend(told.map(|warning| at(warning.line()) + &warning.to_string()));
                 if removed.changed {
                     self.update(path.clone(), Phase::ApiServer, removed.text, None, there);
                 }
@@ -251,7 +251,8 @@ impl Back<'_> {
     /// Temporary files of killed runs, beside everything that we made. Those of our state are
     /// nobody's business, and go with it.
     fn leftovers(&mut self, manifests: &NodePath) -> Result<(), HostFault> {
-        let mut directories: BTreeSet<_> = self.ledger.entries.keys().map(NodePath::parent).collect();
+        let mut directories: BTreeSet<_> =
+            self.ledger.entries.keys().map(NodePath::parent).collect();
         directories.insert(manifests.clone());
         directories.remove(&paths::state());
         for directory in directories {
@@ -267,16 +268,13 @@ impl Back<'_> {
     /// Everything else: the authenticator, then the files, what is inside before what it is in.
     fn the_rest(&mut self) -> Result<(), HostFault> {
         let manifest = self.ledger.apiserver.as_ref().map(|ours| &ours.path);
-        let authenticator =
-            |path: &NodePath| matches!(path.name(), paths::STATIC_POD | "iamgate.service" | "iamgate.conf");
-        let all: Vec<_> = self
-            .ledger
-            .entries
-            .iter()
-            .rev()
+        let authenticator = |path: &NodePath| {
+            matches!(path.name(), paths::STATIC_POD | "iamgate.service" | "iamgate.conf")
+        };
+        let all = self.ledger.entries.iter().rev();
+        let (first, rest): (Vec<_>, Vec<_>) = all
             .filter(|(path, _)| Some(*path) != manifest && !paths::state().is_within(path))
-            .collect();
-        let (first, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|(path, _)| authenticator(path));
+            .partition(|(path, _)| authenticator(path));
         for (path, record) in first {
             self.entry(path, record, Phase::Authenticator)?;
         }
@@ -341,9 +339,11 @@ impl Back<'_> {
     }
 
     fn directory(&mut self, path: &NodePath, there: Found, phase: Phase) -> Result<(), HostFault> {
-        let stays = self.host.list(path)?.into_iter().any(|name| {
-            path.join(&name).is_ok_and(|inside| !self.going.contains(&inside))
-        });
+        let stays = self
+            .host
+            .list(path)?
+            .into_iter()
+            .any(|name| path.join(&name).is_ok_and(|inside| !self.going.contains(&inside)));
         if !stays {
             self.gone(path, Action::Rmdir, phase, there);
         }

@@ -17,6 +17,7 @@ use super::plan::{Content, Fit, Phase, Target, Want};
 use super::render::{AbsolutePath, RenderFault, WebhookKubeconfig};
 use super::report::{Installer, Refusal};
 use super::request::{Part, Request, Workload};
+use super::yaml;
 use crate::clock::UnixTime;
 use crate::files::{Attributes, Owner};
 use crate::keypair::WebhookUrl;
@@ -110,7 +111,11 @@ impl Maker<'_> {
     }
 
     fn directory(&mut self, path: NodePath, with: Attributes, fit: Fit) {
-        self.targets.push(Target { path, phase: Phase::Files, want: Want::Directory { with, fit } });
+        self.targets.push(Target {
+            path,
+            phase: Phase::Files,
+            want: Want::Directory { with, fit },
+        });
     }
 
     fn file(&mut self, path: NodePath, phase: Phase, content: Content, with: Attributes) {
@@ -120,12 +125,17 @@ impl Maker<'_> {
     /// The directories that everything is in. One that was there before us keeps what it has, if
     /// that will do.
     fn directories(&mut self) -> Result<(), HostFault> {
+        let whom = self.request.owner;
         let fit = |path: &NodePath, host: &Host, ledger: &Ledger| -> Result<Fit, HostFault> {
             let ours = host.resolve(path)?.is_none() || ledger.made(path);
-            Ok(if ours { Fit::Exact } else { Fit::Enough })
+            Ok(if ours { Fit::Exact } else { Fit::Enough(whom) })
         };
         let state = paths::state();
-        self.directory(state, Attributes { mode: 0o700, owner: Some(ROOT), label: None }, Fit::Exact);
+        self.directory(
+            state,
+            Attributes { mode: 0o700, owner: Some(ROOT), label: None },
+            Fit::Exact,
+        );
         let group = self.group();
         let private = self.with(0o750, 0, group);
         let open = self.with(0o755, 0, 0);
@@ -161,9 +171,14 @@ impl Maker<'_> {
                 let with = self.with(0o640, 0, self.group());
                 self.file(path, Phase::Files, content, with);
             }
-            ConfigFile::There => {
+            ConfigFile::There(path) => {
                 let owner = self.request.owner;
-                self.targets.push(Target { path, phase: Phase::Files, want: Want::Readable { owner } });
+                let path = path.clone();
+                self.targets.push(Target {
+                    path,
+                    phase: Phase::Files,
+                    want: Want::Readable { owner },
+                });
             }
         }
         let inside = [self.request.config.parent(), self.server.state_dir.clone()];
@@ -173,7 +188,8 @@ impl Maker<'_> {
                 .is_some_and(|path| inside.iter().any(|dir| path.is_within(dir)))
         };
         let ca = self.server.fixed.sts.ca_file.as_deref();
-        if let Some(ca) = ca.filter(|ca| self.request.workload == Workload::StaticPod && !seen(ca)) {
+        if let Some(ca) = ca.filter(|ca| self.request.workload == Workload::StaticPod && !seen(ca))
+        {
             self.refusals.push(Refusal {
                 path: Some(self.request.config.clone()),
                 line: None,
@@ -218,19 +234,12 @@ impl Maker<'_> {
             return Ok(());
         }
         let bytes = self.host.read(path, FILE_LIMIT)?.unwrap_or_default();
-        let text = str::from_utf8(&bytes).map_err(|_| (None, "it is not UTF-8".to_owned()));
-        let read = text.and_then(|text| {
-            serde_saphyr::from_str::<serde_json::Map<String, serde_json::Value>>(text).map_err(|error| {
-                let line = error.location().map(|at| usize::try_from(at.line()).unwrap_or(0));
-                let told = error.without_snippet().to_string();
-                (line, told.lines().next().unwrap_or_default().to_owned())
-            })
-        });
-        if let Err((line, problem)) = read {
+        let read = yaml::read::<serde_json::Map<String, serde_json::Value>>(&bytes);
+        if let Err(wrong) = read {
             self.refusals.push(Refusal {
                 path: Some(path.clone()),
-                line,
-                problem: format!("it is no kubeconfig: {problem}"),
+                line: wrong.line,
+                problem: format!("it is no kubeconfig: {wrong}"),
                 cure: format!("move it away: mv {path} {path}.old"),
             });
         }

@@ -108,7 +108,8 @@ impl Pass<'_> {
     fn warn_of_haste(&self, look: &Look, changes: &[Change], report: &mut Report) {
         let Some(main) = &look.pods.apiserver else { return };
         let changed = changes.iter().any(|change| change.path == main.path);
-        let ours = main.found.bytes.as_deref().is_some_and(|text| look.ledger.left(&main.path, text));
+        let ours =
+            main.found.bytes.as_deref().is_some_and(|text| look.ledger.left(&main.path, text));
         let just_now = self.now.as_secs().saturating_sub(main.found.entry.stamp.written()) < HASTE;
         if changed && ours && just_now && self.options.wait.is_none() {
             report.warnings.push(format!(
@@ -153,7 +154,10 @@ impl Pass<'_> {
                 report.restart_required = restarts(run.done());
                 let what = match run.done().len() {
                     0 => "nothing was changed".to_owned(),
-                    done => format!("after {} of {number}, which the next run goes on from", counted(done)),
+                    done => format!(
+                        "after {} of {number}, which the next run goes on from",
+                        counted(done)
+                    ),
                 };
                 failed(report, &what, &fault)
             }
@@ -205,9 +209,10 @@ impl Pass<'_> {
 
     /// What is seen afterwards, and what is not needed any more.
     fn settle(&self, run: &mut Run<'_>) -> Result<(), HostFault> {
-        let copied = run.done().iter().find(|change| {
-            matches!(change.content, Some(super::plan::Content::Program(_)))
-        });
+        let copied = run
+            .done()
+            .iter()
+            .find(|change| matches!(change.content, Some(super::plan::Content::Program(_))));
         let stamp = match copied.map(|change| change.path.clone()) {
             Some(path) => self.host.find(&path)?.map(|entry| entry.stamp),
             None => None,

@@ -161,9 +161,9 @@ impl Host {
         if *path == NodePath::root() {
             return self.resolve(path);
         }
-        let found = self.parent(path).and_then(|dir| {
-            rustix::fs::statat(&dir, path.name(), AtFlags::SYMLINK_NOFOLLOW)
-        });
+        let found = self
+            .parent(path)
+            .and_then(|dir| rustix::fs::statat(&dir, path.name(), AtFlags::SYMLINK_NOFOLLOW));
         self.present(found, "look at", path).map(|stat| stat.as_ref().map(Entry::of))
     }
 
@@ -204,11 +204,12 @@ impl Host {
     /// # Errors
     /// What the operating system says.
     pub fn read_link(&self, path: &NodePath) -> Result<PathBuf, HostFault> {
-        let target = self.parent(path).and_then(|dir| {
-            rustix::fs::readlinkat(&dir, path.name(), Vec::new())
-        });
+        let target =
+            self.parent(path).and_then(|dir| rustix::fs::readlinkat(&dir, path.name(), Vec::new()));
         match target {
-            Ok(target) => Ok(PathBuf::from(String::from_utf8_lossy(target.as_bytes()).into_owned())),
+            Ok(target) => {
+                Ok(PathBuf::from(String::from_utf8_lossy(target.as_bytes()).into_owned()))
+            }
             Err(error) => Err(self.fault("read", path, io::Error::from(error).into())),
         }
     }
@@ -255,12 +256,12 @@ impl Host {
     /// Whether the file system that `path` would be on can only be read. Asks about the nearest
     /// directory above it that exists.
     pub fn is_read_only(&self, path: &NodePath) -> bool {
-        path.ancestors().find_map(|above| self.confined(above.relative(), DIRECTORY).ok()).is_some_and(
-            |dir| {
+        path.ancestors()
+            .find_map(|above| self.confined(above.relative(), DIRECTORY).ok())
+            .is_some_and(|dir| {
                 rustix::fs::fstatvfs(&dir)
                     .is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY))
-            },
-        )
+            })
     }
 
     /// Makes the directory `path`. Its parent has to be there.
@@ -269,9 +270,8 @@ impl Host {
     /// What the operating system says.
     pub fn make_directory(&self, path: &NodePath, with: &Attributes) -> Result<(), HostFault> {
         // Closed at first, so that it is never open to more people than it should be.
-        let made = self.parent(path).and_then(|dir| {
-            rustix::fs::mkdirat(&dir, path.name(), Mode::RWXU)
-        });
+        let made =
+            self.parent(path).and_then(|dir| rustix::fs::mkdirat(&dir, path.name(), Mode::RWXU));
         made.map_err(|error| self.fault("create", path, io::Error::from(error).into()))?;
         self.set_attributes(path, with)?;
         self.sync_parent(path)
@@ -283,9 +283,9 @@ impl Host {
     /// What the operating system says.
     pub fn set_attributes(&self, path: &NodePath, with: &Attributes) -> Result<(), HostFault> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
-        let set = self.parent(path).and_then(|dir| {
-            rustix::fs::openat(&dir, path.name(), flags, Mode::empty())
-        });
+        let set = self
+            .parent(path)
+            .and_then(|dir| rustix::fs::openat(&dir, path.name(), flags, Mode::empty()));
         let set = set.map_err(io::Error::from).and_then(|fd| {
             let file = File::from(fd);
             self.possible(with).set(&file)?;
@@ -410,9 +410,11 @@ impl Placed {
     /// What the operating system says.
     pub fn commit(self) -> Result<(), HostFault> {
         let Self { staged, path, _dir } = self;
-        staged
-            .commit()
-            .map_err(|error| HostFault { verb: "put in its place", path, source: error.into() })
+        staged.commit().map_err(|error| HostFault {
+            verb: "put in its place",
+            path,
+            source: error.into(),
+        })
     }
 }
 

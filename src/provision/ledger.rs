@@ -176,11 +176,14 @@ impl Ledger {
             (Some(known), Some(bytes)) => known.left.contains(&sha256(bytes)),
             (known, _) => known.is_some(),
         });
-        let Owner { uid, gid } = with.owner.unwrap_or_else(|| {
-            found.map_or(Owner { uid: 0, gid: 0 }, |found| found.entry.owner)
-        });
-        let mut left: Vec<_> =
-            known.iter().filter(|_| untouched).flat_map(|known| known.left.last().cloned()).collect();
+        let Owner { uid, gid } = with
+            .owner
+            .unwrap_or_else(|| found.map_or(Owner { uid: 0, gid: 0 }, |found| found.entry.owner));
+        let mut left: Vec<_> = known
+            .iter()
+            .filter(|_| untouched)
+            .flat_map(|known| known.left.last().cloned())
+            .collect();
         if let Some(content) = &change.content {
             left.push(sha256(content.bytes()));
         } else if left.is_empty() {

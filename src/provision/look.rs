@@ -3,6 +3,8 @@
 mod pods;
 mod settings;
 
+pub(super) use self::pods::{Pods, leftovers};
+pub(super) use self::settings::{ConfigFile, Server};
 use super::apiserver::Manifest;
 use super::host::{Host, HostFault, Kind, NodePath};
 use super::ledger::Ledger;
@@ -10,8 +12,6 @@ use super::paths;
 use super::plan::Found;
 use super::report::Refusal;
 use super::request::Request;
-pub(super) use self::pods::{Pods, leftovers};
-pub(super) use self::settings::{ConfigFile, Server};
 
 /// What was found.
 pub(super) struct Look {
@@ -50,9 +50,10 @@ impl Look {
                     path: Some(path),
                     line: None,
                     problem: format!("{fault}: {}", because.unwrap_or_default()),
-                    cure: "restore the file from a copy, or move it away; what is on the host then \
+                    cure:
+                        "restore the file from a copy, or move it away; what is on the host then \
                            counts as somebody else's"
-                        .into(),
+                            .into(),
                 });
                 Ledger::default()
             }

@@ -9,17 +9,20 @@ use super::plan::{Change, Target, Want};
 use super::report::Refusal;
 use super::request::{Request, Workload};
 use super::rollout::{Listener, listeners};
+use super::yaml;
 
 /// Who may not be let in by a webhook: an API server that asks nobody what they may do.
 pub(super) fn authorization(host: &Host, main: &Main, refusals: &mut Vec<Refusal>) {
     let manifest = &main.manifest;
-    let refuse = |line, problem: String| Refusal {
+    let refuse = |line, problem: String| {
+        Refusal {
         path: Some(main.path.clone()),
         line,
         problem,
         cure: "give the API server --authorization-mode=Node,RBAC: without it everybody who signs in may do \
                everything"
             .into(),
+    }
     };
     if let Some(flag) = manifest.flag("authorization-config") {
         let line = Some(flag.line);
@@ -31,8 +34,12 @@ pub(super) fn authorization(host: &Host, main: &Main, refusals: &mut Vec<Refusal
     }
     match manifest.flag("authorization-mode") {
         Some(flag) => {
-            let modes: Vec<_> =
-                flag.value.unwrap_or_default().split(',').map(|mode| mode.trim().to_owned()).collect();
+            let modes: Vec<_> = flag
+                .value
+                .unwrap_or_default()
+                .split(',')
+                .map(|mode| mode.trim().to_owned())
+                .collect();
             judge(&modes, |problem| refuse(Some(flag.line), problem), refusals);
         }
         None => refusals.push(refuse(
@@ -46,7 +53,10 @@ fn judge(modes: &[String], refuse: impl Fn(String) -> Refusal, refusals: &mut Ve
     if modes.iter().any(|mode| mode == "AlwaysAllow") {
         refusals.push(refuse("the API server allows everything to everybody (AlwaysAllow)".into()));
     } else if !modes.iter().any(|mode| mode == "RBAC") {
-        refusals.push(refuse(format!("the API server authorizes by {}, without RBAC", modes.join(","))));
+        refusals.push(refuse(format!(
+            "the API server authorizes by {}, without RBAC",
+            modes.join(",")
+        )));
     }
 }
 
@@ -64,8 +74,7 @@ fn modes_of_file(host: &Host, manifest: &Manifest, file: &str) -> Result<Vec<Str
     let path = on_host(manifest, file).ok_or_else(|| unread("it is on no mounted directory"))?;
     let bytes = host.read(&path, MANIFEST_LIMIT).map_err(|fault| unread(&fault.to_string()))?;
     let bytes = bytes.ok_or_else(|| unread("there is no such file on the host"))?;
-    let text = str::from_utf8(&bytes).map_err(|_| unread("it is not UTF-8"))?;
-    let read = serde_saphyr::from_str::<Configuration>(text)
+    let read = yaml::read::<Configuration>(&bytes)
         .map_err(|_| unread("it is no AuthorizationConfiguration"))?;
     Ok(read.authorizers.into_iter().map(|authorizer| authorizer.r#type).collect())
 }
@@ -85,10 +94,15 @@ pub(super) fn ports(
 ) {
     let runs = matches!(request.workload, Workload::StaticPod | Workload::Systemd);
     let Some(server) = look.server.as_ref().filter(|_| runs && host.is_running()) else { return };
-    for Listener { address, process, words } in listeners(&[server.fixed.port, server.fixed.health.port()]) {
+    for Listener { address, process, words } in
+        listeners(&[server.fixed.port, server.fixed.health.port()])
+    {
         let program = words.first().map_or("", |word| word.as_str());
         let who = match process {
-            Some(number) => format!("{} (process {number})", if program.is_empty() { "a process" } else { program }),
+            Some(number) => format!(
+                "{} (process {number})",
+                if program.is_empty() { "a process" } else { program }
+            ),
             None => "a process that cannot be seen from here".to_owned(),
         };
         match program {
@@ -126,7 +140,9 @@ pub(super) fn places(host: &Host, targets: &[Target], refusals: &mut Vec<Refusal
             problem: problem.into(),
             cure,
         };
-        let kind = |kind: Result<Option<super::host::Entry>, _>| kind.ok().flatten().map(|entry| entry.kind);
+        let kind = |kind: Result<Option<super::host::Entry>, _>| {
+            kind.ok().flatten().map(|entry| entry.kind)
+        };
         match want {
             Want::Directory { .. } => match kind(host.resolve(path)) {
                 Some(Kind::Directory) | None => {}

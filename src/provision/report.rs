@@ -9,7 +9,6 @@ mod text;
 use std::path::Path;
 
 use serde::Serialize;
-use similar::TextDiff;
 
 pub use self::schema::schema;
 use super::host::{Host, NodePath};
@@ -251,7 +250,9 @@ impl Diff {
     /// As `diff -u` writes it.
     pub fn unified(&self) -> String {
         let Self { before, after, before_header, after_header } = self;
-        let body = TextDiff::from_lines(before, after).unified_diff().context_radius(3).to_string();
+        let patch = diffy::create_patch(before, after).to_string();
+        // Its own two headers name no file.
+        let body = patch.splitn(3, '\n').nth(2).unwrap_or_default();
         format!("--- {before_header}\n+++ {after_header}\n{body}")
     }
 }
@@ -265,7 +266,7 @@ fn header(path: &NodePath, what: &str, mode: u32, owner: Option<Owner>, owned: b
 
 fn told(content: &Content) -> String {
     match content {
-        Content::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Content::Text(bytes) => shown(bytes),
         Content::Made { meaning, .. } => meaning.clone(),
         Content::Secret(text) => withheld(text.expose().len()),
         Content::Program(bytes) => format!("a program of {} bytes\n", bytes.len()),
@@ -277,7 +278,7 @@ fn told(content: &Content) -> String {
 fn told_before(found: &Found, after: Option<&Content>) -> String {
     let bytes = found.bytes.as_deref().unwrap_or_default();
     match after {
-        Some(Content::Text(_)) => String::from_utf8_lossy(bytes).into_owned(),
+        Some(Content::Text(_)) => shown(bytes),
         Some(Content::Made { .. }) => format!("a certificate of {} bytes\n", bytes.len()),
         Some(Content::Secret(_)) => withheld(bytes.len()),
         Some(Content::Program(_)) => format!("a program of {} bytes\n", bytes.len()),
@@ -286,6 +287,42 @@ fn told_before(found: &Found, after: Option<&Content>) -> String {
     }
 }
 
+/// Text without the lines that hold a password in a URL, as proxy settings and flags do.
+fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let credentials = |line: &str| {
+        line.split("://").skip(1).any(|rest| {
+            let authority = rest.split(['/', '?', '#', '"', '\'', ' ']).next().unwrap_or_default();
+            authority.contains('@')
+        })
+    };
+    let lines = text.split_inclusive('\n');
+    lines
+        .map(|line| if credentials(line) { "(a line with credentials, withheld)\n" } else { line })
+        .collect()
+}
+
 fn withheld(length: usize) -> String {
     format!("({length} bytes, withheld)\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_with_a_password_in_a_url_are_withheld_and_others_are_not() {
+        for (line, kept) in [
+            ("value: http://user:pw@proxy:3128", false),
+            ("- --etcd-servers=https://root:pw@etcd:2379", false),
+            ("value: \"http://token@proxy\"", false),
+            ("value: http://proxy:3128/a@b", true),
+            ("server: https://127.0.0.1:21362/authenticate", true),
+            ("username: ann@example.com", true),
+        ] {
+            let told = shown(format!("a\n{line}\nb\n").as_bytes());
+            let wanted = if kept { line } else { "(a line with credentials, withheld)" };
+            assert_eq!(told, format!("a\n{wanted}\nb\n"));
+        }
+    }
 }

@@ -23,12 +23,7 @@ pub(super) struct Waiting<'a> {
 }
 
 impl<'a> Waiting<'a> {
-    pub(super) fn new(
-        host: &'a Host,
-        look: &Look,
-        leaf: String,
-        limit: Option<Duration>,
-    ) -> Self {
+    pub(super) fn new(host: &'a Host, look: &Look, leaf: String, limit: Option<Duration>) -> Self {
         let loopback = |address: SocketAddr| match address.ip().is_unspecified() {
             true => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
             false => address,
@@ -114,7 +109,7 @@ fn apiserver(main: &Main) -> ApiServer {
     let bound: Option<IpAddr> = value("bind-address").and_then(|address| address.parse().ok());
     let address = bound.filter(|bound| !bound.is_unspecified());
     ApiServer {
-        address: SocketAddr::new(address.unwrap_or(Ipv4Addr::LOCALHOST.into()), port),
+        address: SocketAddr::new(address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port),
         certificate: file("tls-cert-file"),
         client: file("kubelet-client-certificate").zip(file("kubelet-client-key")),
         since: rollout::now(),

@@ -25,7 +25,7 @@ DOCUMENTED = Keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLE
 
 
 class StandIn:
-    """Running from construction until `close`. Directory: where the certificates go; host: where all services listen."""
+    """Running from construction until `close`. Certificates go into `directory`; all services listen on `host`."""
 
     def __init__(self, directory: Path, host: str = LOOPBACK):
         self.directory = Directory()

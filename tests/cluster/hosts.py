@@ -1,11 +1,12 @@
-"""Hosts with a real control plane, which `tests/cluster/control-plane` brings up: what a test does to one and sees of it.
+"""Hosts with a real control plane (`tests/cluster/control-plane` makes them): what a test does to one and sees of it.
 
-A host is reached as the machine reaches it: commands run inside its namespaces, and its files are under /proc/PID/root. An absolute
-symbolic link on that way would lead back to this machine; none of the paths that tests use has one.
+A host is reached as this machine reaches it: commands run inside its namespaces, and its files are under
+/proc/PID/root. An absolute symbolic link on that way would lead back to this machine; tests use no path with one.
 """
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import os
 import re
@@ -34,6 +35,8 @@ POLL_SECONDS = 0.1
 SHOWN_LINES = 40
 # Of the bed's network: what listens here is reached by every host.
 MACHINE = "198.51.100.1"
+# Where ctr is: unpacked by scripts/tools, or installed.
+TOOLS = f"{ROOT}/.cache/tools/cluster/usr/bin:/usr/bin:/bin"
 ADMINISTRATOR = "/etc/kubernetes/admin.conf"
 MANIFESTS = "/etc/kubernetes/manifests"
 _CLONE_NEWNET = 0x40000000
@@ -73,15 +76,42 @@ class Bed:
     def __init__(self, directory: Path):
         self.directory = directory
         self.environment = {**os.environ, "CLUSTER_DIR": str(directory)}
+        # As bed.sh names it.
+        self.group = "iamgate-" + hashlib.sha256(str(directory).encode()).hexdigest()[:8]
         self._hosts: dict[str, Host] = {}
 
-    def up(self, name: str, first: str | None = None) -> "Host":
-        """A ready control plane: a cluster of its own, or one more of `first`'s."""
-        command = [HERE / "control-plane", "up", name, *([first] if first else [])]
-        done = subprocess.run(command, env=self.environment, stdin=subprocess.DEVNULL, timeout=UP_SECONDS, check=False)
-        assert done.returncode == 0, f"{name} did not come up: its logs are in {self.directory}/hosts/{name}/log"
+    def up(self, first: str, *others: str) -> list["Host"]:
+        """Ready control planes of one cluster: `first` with its etcd, the others, all at once, over the same etcd."""
+        self._wait({first: self._start_up(first)})
+        self._wait({name: self._start_up(name, first) for name in others})
+        return [self._hosts[name] for name in (first, *others)]
+
+    def prepare(self, name: str) -> "Host":
+        """A host on which kubelet runs and kubeadm has still to write the manifests, which `up` goes on with."""
+        self._wait({name: self._start_up(name, verb="prepare")})
+        return self._hosts[name]
+
+    def bare(self, name: str) -> "Host":
+        """A host without any of it."""
+        command = [HERE / "host", "up", name]
+        subprocess.run(command, env=self.environment, stdin=subprocess.DEVNULL, timeout=DOWN_SECONDS, check=True)
         self._hosts[name] = Host(self, name)
         return self._hosts[name]
+
+    def down(self, name: str) -> None:
+        """That host goes; the others stay."""
+        subprocess.run([HERE / "host", "down", name], env=self.environment, timeout=DOWN_SECONDS, check=True)
+        del self._hosts[name]
+
+    def _start_up(self, *arguments: str, verb: str = "up") -> subprocess.Popen:
+        command = [HERE / "control-plane", verb, *arguments]
+        return subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL)
+
+    def _wait(self, started: dict[str, subprocess.Popen]) -> None:
+        status = {name: process.wait(UP_SECONDS) for name, process in started.items()}
+        for name in status:
+            assert status[name] == 0, f"{name} did not come up: its logs are in {self.directory}/hosts/{name}/log"
+            self._hosts[name] = Host(self, name)
 
     def close(self) -> None:
         subprocess.run([HERE / "host", "down"], env=self.environment, timeout=DOWN_SECONDS, check=True)
@@ -94,18 +124,9 @@ class Bed:
         """Runs a command of somebody's machine: with this machine's files, in the hosts' network."""
         return run("nsenter", f"--net=/proc/{self._network}/ns/net", "--", *command, **options)
 
-    @contextlib.contextmanager
-    def network(self) -> Iterator[None]:
+    def network(self) -> contextlib.AbstractContextManager[None]:
         """Sockets that this thread makes meanwhile are in the hosts' network, and stay there."""
-        ours = os.open(f"/proc/self/task/{threading.get_native_id()}/ns/net", os.O_RDONLY)
-        theirs = os.open(f"/proc/{self._network}/ns/net", os.O_RDONLY)
-        try:
-            _enter(theirs)
-            yield
-        finally:
-            _enter(ours)
-            os.close(ours)
-            os.close(theirs)
+        return _network(self._network)
 
     @property
     def _network(self) -> str:
@@ -118,8 +139,12 @@ class Host:
         self._bed = bed
         self._directory = bed.directory / "hosts" / name
         self.address = (self._directory / "address").read_text().strip()
-        self.programs = Path((self._directory / "programs").read_text().strip())
         self._root = Path("/proc", (self._directory / "first").read_text().split()[0], "root")
+
+    @property
+    def programs(self) -> Path:
+        """Where kubectl is, in this machine's files and in the host's."""
+        return Path((self._directory / "programs").read_text().strip())
 
     # Commands and files.
 
@@ -134,6 +159,16 @@ class Host:
         if ran.status != 0:
             raise Failed(f"{command} on {self.name} left with {ran.status}:\n{ran.stdout[-2000:]}{ran.stderr[-4000:]}")
         return ran
+
+    def start(self, *command: object, environment: dict[str, str]) -> subprocess.Popen:
+        """A command that goes on. Its number is nsenter's; what it starts is its child."""
+        namespaces = ("--mount", "--net", "--uts", "--pid")
+        words = ["nsenter", "--target", self._root.parent.name, *namespaces, "--", *map(str, command)]
+        return subprocess.Popen(words, env={"PATH": "/usr/bin:/bin", **environment}, stdin=subprocess.DEVNULL)
+
+    def network(self) -> contextlib.AbstractContextManager[None]:
+        """Sockets that this thread makes meanwhile are the host's own."""
+        return _network(self._root.parent.name)
 
     def path(self, path: str) -> Path:
         """The host's file as this machine reaches it."""
@@ -163,6 +198,11 @@ class Host:
         ran = self.kubectl("get", "pod", "-n", "kube-system", f"{component}-{self.name}", "-o", "json")
         return ran.json if ran.status == 0 else None
 
+    def pod_is_ready(self, component: str) -> bool:
+        pod = self.pod(component)
+        conditions = pod["status"].get("conditions", []) if pod else []
+        return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
     def kubeconfig(self, path: Path, user: dict) -> Path:
         """Writes the file of a person whose entry is `user`."""
         config = {
@@ -185,6 +225,27 @@ class Host:
         path.write_text(json.dumps(config))
         return path
 
+    def tell_kubeadm(self, flags: list[dict], volumes: list[dict], audit: bool = True) -> None:
+        """What a user adds to apiServer's extraArgs and extraVolumes, on a host that is only prepared; with the bed's own
+        audit log or without it."""
+        file = self._directory / "kubeadm.yaml"
+        documents = list(yaml.safe_load_all(file.read_text()))
+        api_server = next(document for document in documents if "apiServer" in document)["apiServer"]
+        if not audit:
+            api_server["extraArgs"], api_server["extraVolumes"] = [], []
+        api_server["extraArgs"] += flags
+        api_server["extraVolumes"] += volumes
+        file.write_text(yaml.safe_dump_all(documents, sort_keys=False))
+
+    @property
+    def version(self) -> str:
+        """Of Kubernetes, as `v1.37.2`."""
+        return self.run("kubeadm", "version", "-o", "short", environment={"PATH": f"{self.programs}:/usr/bin"}).stdout.strip()
+
+    def load(self, image: Path) -> None:
+        """An image in a file is as if it had been pulled. The file has to be below the tree or its cache."""
+        self.run("ctr", "--namespace", "k8s.io", "images", "import", image, environment={"PATH": TOOLS})
+
     # What runs.
 
     def process(self, program: str) -> tuple[int, str] | None:
@@ -195,6 +256,12 @@ class Host:
         with contextlib.suppress(OSError, IndexError):
             return int(found), self.path(f"/proc/{found}/stat").read_text().rpartition(")")[2].split()[19]
         return None
+
+    def starts(self, container: str) -> int:
+        """How often containerd has made a container with that name since the host is up."""
+        log = (self._directory / "log/containerd.log").read_text()
+        made = rf"ContainerMetadata{{Name:{re.escape(container)},Attempt:\d+,}} returns container id"
+        return len(re.findall(made, log))
 
     def ready(self) -> bool:
         return self.kubectl("get", "--raw", "/readyz", "--request-timeout", "5s").stdout.startswith("ok")
@@ -218,10 +285,16 @@ class Host:
     # What it tells.
 
     def log(self, component: str) -> str:
-        """What a static pod's containers wrote so far, of all their runs that kubelet kept, oldest first."""
-        files = sorted((self._directory / "pods").glob(f"*_{component}-{self.name}_*/*/*.log"), key=lambda file: file.stat().st_mtime)
+        """What a static pod's containers wrote, of all their runs that kubelet kept, oldest first.
+
+        The log of a pod that another has taken the place of goes with it.
+        """
+        files = (self._directory / "pods").glob(f"*_{component}-{self.name}_*/*/*.log")
+        text = "".join(
+            file.read_text(errors="replace") for file in sorted(files, key=lambda file: file.stat().st_mtime)
+        )
         # Each line begins with time, stream and whether it is whole.
-        return "".join(re.sub(r"^\S+ \S+ [FP] ", "", line) for file in files for line in file.read_text(errors="replace").splitlines(True))
+        return re.sub(r"^\S+ \S+ [FP] ", "", text, flags=re.MULTILINE)
 
     def audit(self) -> list[dict]:
         """The API server's own record of who asked for what and got which answer."""
@@ -237,21 +310,19 @@ class Host:
         peaks = [
             int(file.read_text())
             for name in ("memory.max_usage_in_bytes", "memory.peak")
-            for file in groups.glob(f"**/{self._group}/{self.name}/**/*{uid}*/*/{name}")
+            for file in groups.glob(f"**/{self._bed.group}/{self.name}/**/*{uid}*/*/{name}")
         ]
         assert peaks, f"no control group of {component} on {self.name}"
         return max(peaks)
 
     def last_words(self) -> dict[str, str]:
         """The ends of all logs, for a test that failed."""
-        logs = {file.name: file.read_text(errors="replace") for file in sorted((self._directory / "log").glob("*.log"))}
+        files = sorted((self._directory / "log").glob("*.log"))
+        logs = {file.name: file.read_text(errors="replace") for file in files}
         logs |= {name: self.log(name) for name in ("kube-apiserver", "iamgate")}
-        return {f"{name} on {self.name}": "\n".join(log.splitlines()[-SHOWN_LINES:]) for name, log in logs.items() if log}
+        ends = {name: "\n".join(log.splitlines()[-SHOWN_LINES:]) for name, log in logs.items()}
+        return {f"{name} on {self.name}": end for name, end in ends.items() if end}
 
-    @property
-    def _group(self) -> str:
-        root = yaml.safe_load((self._directory / "kubelet.yaml").read_text())["cgroupRoot"]
-        return root.split("/")[1]
 
 
 def run(
@@ -272,6 +343,19 @@ def run(
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _network(process: str) -> Iterator[None]:
+    ours = os.open(f"/proc/self/task/{threading.get_native_id()}/ns/net", os.O_RDONLY)
+    theirs = os.open(f"/proc/{process}/ns/net", os.O_RDONLY)
+    try:
+        _enter(theirs)
+        yield
+    finally:
+        _enter(ours)
+        os.close(ours)
+        os.close(theirs)
 
 
 def _enter(namespace: int) -> None:

@@ -1,25 +1,40 @@
-"""iamgate on a host, pointed at the stand-in.
+"""iamgate on a host: the configuration that a user writes, the program where users put it, and `iamgate provision`."""
 
-`install` is all that tests know of how it gets there. It does by hand what `iamgate provision --wait` will do with one command.
-"""
-
-import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from amazon.authority import Authority
-from hosts import MANIFESTS, PATIENCE_SECONDS, Host, await_that
+from hosts import MANIFESTS, PATIENCE_SECONDS, RESTART_SECONDS, Failed, Host, Ran, await_that
 from stand_in import StandIn
 
+PROGRAM = "/usr/local/bin/iamgate"
 CONFIG = "/etc/aws-iam-authenticator/config.yaml"
 STS_CA = "/etc/aws-iam-authenticator/sts-ca.pem"
 STATE = "/var/aws-iam-authenticator"
+OWN_STATE = "/var/lib/iamgate"
 WEBHOOK = "/etc/kubernetes/aws-iam-authenticator"
 MANIFEST = f"{MANIFESTS}/iamgate.yaml"
 API_SERVER = f"{MANIFESTS}/kube-apiserver.yaml"
 # The user of our pod.
 USER = 10000
+PLACES = ("/etc/kubernetes", "/etc/aws-iam-authenticator", STATE, OWN_STATE)
+DONE, REFUSED, ROLLED_BACK = 0, 3, 4
+# It waits for at most 180 s for each of the two that it starts, and as long again where it goes back.
+PROVISION_SECONDS = 4 * RESTART_SECONDS
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of `provision` or `unprovision` that ended as was expected."""
+
+    ran: Ran
+    report: dict
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """What was done to which file."""
+        return {change["path"]: change["action"] for change in self.report["changes"]}
 
 
 def configure(host: Host, cluster_id: str, aws: StandIn, mappings: dict) -> None:
@@ -33,102 +48,48 @@ def configuration(cluster_id: str, aws: StandIn, mappings: dict) -> str:
     return yaml.safe_dump({"clusterID": cluster_id, "server": {"sts": sts, **mappings}}, sort_keys=False)
 
 
-def install(host: Host, binary: Path) -> None:
-    """The configuration is there; afterwards our pod answers and a new API server asks it."""
-    authority = Authority()
-    certificate, key = authority.leaf(["localhost", "127.0.0.1"])
-    for path in (STATE, WEBHOOK):
-        host.path(path).mkdir(parents=True, exist_ok=True)
-    host.put(f"{STATE}/cert.pem", certificate, 0o644, USER)
-    host.put(f"{STATE}/key.pem", key, 0o600, USER)
-    host.put(f"{WEBHOOK}/ca.pem", authority.pem)
-    host.put(f"{WEBHOOK}/kubeconfig.yaml", yaml.safe_dump(_webhook_kubeconfig()))
-    content = binary.read_bytes()
-    directory = f"/var/lib/iamgate/bin/{hashlib.sha256(content).hexdigest()[:12]}"
-    host.put(f"{directory}/iamgate", content, 0o755)
-    manifest = yaml.safe_load(host.path(API_SERVER).read_text())
-    host.put(MANIFEST, yaml.safe_dump(_static_pod(manifest["spec"]["containers"][0]["image"], directory)), 0o600)
-    await_healthy(host)
-    with host.api_server_restarts():
-        host.put(API_SERVER, yaml.safe_dump(_asking_us(manifest), sort_keys=False), 0o600)
+def put_program(host: Host, binary: Path, more: bytes = b"") -> None:
+    """The program, with `more` at its end: that changes nothing but its hash."""
+    host.put(PROGRAM, binary.read_bytes() + more, 0o755)
+
+
+def provision(host: Host, *flags: str, status: int = DONE, verb: str = "provision") -> Run:
+    ran = host.attempt(PROGRAM, verb, "--output=json", *flags, seconds=PROVISION_SECONDS)
+    if ran.status != status:
+        raise Failed(f"{verb} {flags} on {host.name} left with {ran.status}:\n{ran.stdout[-6000:]}{ran.stderr[-4000:]}")
+    return Run(ran, yaml.safe_load(ran.stdout))
+
+
+def unprovision(host: Host, *flags: str, status: int = DONE) -> Run:
+    return provision(host, *flags, status=status, verb="unprovision")
+
+
+def tree(host: Host) -> dict[str, str]:
+    """Everything of which `provision` may touch something: mode, owner and content of each path, kubelet's keys aside."""
+    places = " ".join(str(Path(place).relative_to("/")) for place in PLACES)
+    script = (
+        f"cd / && find {places} -printf '%M %U:%G %p %l\\n' 2> /dev/null; "
+        f"find {places} -type f -exec sha256sum {{}} + 2> /dev/null"
+    )
+    listed = host.attempt("sh", "-c", script).stdout.splitlines()
+    return dict(reversed(line.split(maxsplit=1)) if len(line.split()[0]) == 64 else (line, "") for line in listed)
+
+
+def api_server_hash(host: Host) -> str:
+    """kubelet's hash of the API server's manifest: another one, and it is started again."""
+    return host.pod("kube-apiserver")["metadata"]["annotations"]["kubernetes.io/config.hash"]
 
 
 def await_healthy(host: Host, seconds: float = PATIENCE_SECONDS) -> None:
-    await_that(lambda: answers(host), seconds, f"our pod on {host.name} answers")
+    await_that(lambda: answers(host), seconds, f"our server on {host.name} answers")
 
 
 def answers(host: Host) -> bool:
     """Whether the server answers on the host's loopback address."""
-    script = 'exec 3<>/dev/tcp/127.0.0.1/21363; printf "GET /readyz HTTP/1.0\\r\\n\\r\\n" >&3; head -n 1 <&3'
-    return " 200 " in host.attempt("timeout", "5", "bash", "-c", script).stdout
+    return " 200 " in get(host, "/readyz")
 
 
-def _webhook_kubeconfig() -> dict:
-    cluster = {"server": "https://127.0.0.1:21362/authenticate", "certificate-authority": f"{WEBHOOK}/ca.pem"}
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "aws-iam-authenticator", "cluster": cluster}],
-        "users": [{"name": "apiserver"}],
-        "contexts": [{"name": "webhook", "context": {"cluster": "aws-iam-authenticator", "user": "apiserver"}}],
-        "current-context": "webhook",
-    }
-
-
-def _static_pod(image: str, directory: str) -> dict:
-    """The host's own binary in an image that is on the host anyway."""
-    arguments = ["server", f"--config={CONFIG}", f"--state-dir={STATE}", "--kubeconfig-pregenerated=true"]
-    volumes = {"binary": (directory, directory), "config": (str(Path(CONFIG).parent),) * 2, "state": (STATE, STATE)}
-    probe = {"httpGet": {"host": "127.0.0.1", "port": 21363, "path": "/healthz"}}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "iamgate", "namespace": "kube-system", "labels": {"k8s-app": "iamgate"}},
-        "spec": {
-            "hostNetwork": True,
-            "priorityClassName": "system-node-critical",
-            "priority": 2000001000,
-            "automountServiceAccountToken": False,
-            "securityContext": {
-                "runAsUser": USER,
-                "runAsGroup": USER,
-                "runAsNonRoot": True,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "iamgate",
-                    "image": image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": [f"{directory}/iamgate", *arguments],
-                    "resources": {"requests": {"cpu": "10m", "memory": "20Mi"}, "limits": {"memory": "20Mi"}},
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "readOnlyRootFilesystem": True,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
-                    "livenessProbe": probe,
-                    "readinessProbe": {**probe, "httpGet": {**probe["httpGet"], "path": "/readyz"}},
-                    "volumeMounts": [
-                        {"name": name, "mountPath": inside, "readOnly": True} for name, (_, inside) in volumes.items()
-                    ],
-                }
-            ],
-            "volumes": [
-                {"name": name, "hostPath": {"path": outside, "type": "Directory"}}
-                for name, (outside, _) in volumes.items()
-            ],
-        },
-    }
-
-
-def _asking_us(manifest: dict) -> dict:
-    """The API server's manifest with what points it at us: flags, volume and mount."""
-    container = manifest["spec"]["containers"][0]
-    container["command"] += [
-        f"--authentication-token-webhook-config-file={WEBHOOK}/kubeconfig.yaml",
-        "--authentication-token-webhook-version=v1",
-    ]
-    container["volumeMounts"].append({"name": "aws-iam-authenticator", "mountPath": WEBHOOK, "readOnly": True})
-    manifest["spec"]["volumes"].append({"name": "aws-iam-authenticator", "hostPath": {"path": WEBHOOK, "type": "Directory"}})
-    return manifest
+def get(host: Host, path: str) -> str:
+    """What the server's port for health and metrics answers; empty if nothing does."""
+    script = f'exec 3<>/dev/tcp/127.0.0.1/21363; printf "GET {path} HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3'
+    return host.attempt("timeout", "5", "bash", "-c", script).stdout

@@ -1,5 +1,6 @@
 //! The manifests in `tests/manifests`, one folder for each way to write one: what an edit makes of
 //! it, or why it is refused, is in the folder too.
+#![expect(clippy::wildcard_enum_match_arm, reason = "the kinds of a JSON value are known")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

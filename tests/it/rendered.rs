@@ -19,6 +19,7 @@ fn unusual() -> Container {
     Container {
         cluster_id: Some("{my}cluster#1".parse().unwrap()),
         config_dir: "/etc/it's here".parse().unwrap(),
+        config_file: "config.yaml".to_owned(),
         state_dir: "/srv/state/".parse().unwrap(),
         kubeconfig: "/srv/webhook/kubeconfig.yaml".parse().unwrap(),
         port: 443,
@@ -52,7 +53,7 @@ fn mapped(arn: &str, username: &str, groups: &[&str]) -> Mapped {
 
 fn starter(cluster_id: &str) -> StarterConfig {
     let cluster_id = cluster_id.parse().unwrap();
-    StarterConfig { cluster_id, roles: Vec::new(), users: Vec::new() }
+    StarterConfig { cluster_id, partition: None, roles: Vec::new(), users: Vec::new() }
 }
 
 fn filled() -> StarterConfig {

@@ -132,8 +132,8 @@ impl Draft {
         let text = splice::remove_item(text, root, &path, index);
         let in_block = root.at(&path).is_some_and(|list| !list.is_flow());
         let Some(list) = self.expected.pointer_mut(&path) else { return Err(self.unknown(&path)) };
-        match list {
-            Value::Array(items) if index < items.len() => drop(items.remove(index)),
+        match list.as_array_mut() {
+            Some(items) if index < items.len() => drop(items.remove(index)),
             _ => return Err(self.unknown(&path)),
         }
         // Of a list of lines without lines, the key is left.
@@ -258,5 +258,21 @@ impl Draft {
             path: path.into(),
             wanted: "written in a form that can be edited line by line",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_that_does_not_say_what_it_should_is_not_finished() {
+        let text = "kind: Pod\nmetadata: {}\nspec: {containers: [{command: [kube-apiserver]}]}\n";
+        let manifest = Manifest::read(text.as_bytes()).unwrap();
+        let mut draft = Draft::of(&manifest).unwrap();
+        draft.insert_item("/spec/containers/0/command", 1, Value::from("--a")).unwrap();
+        draft.manifest = Manifest::of(draft.manifest.text.replace("--a", "--b")).unwrap();
+        let refusal = Refusal::Unproved { reason: "it says something else" };
+        assert_eq!(draft.finish(), Err(refusal));
     }
 }

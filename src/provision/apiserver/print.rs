@@ -47,7 +47,9 @@ pub(super) fn block_item(value: &Value, column: usize, block: &Block) -> Vec<Str
     let inner = column + block.dash;
     let mut lines = match value {
         Value::Object(map) => block_entries(map, inner, block),
-        other => vec![format!("{}{}", spaces(inner), block_scalar(other, block.quote))],
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            vec![format!("{}{}", spaces(inner), block_scalar(value, block.quote))]
+        }
     };
     if let Some(first) = lines.first_mut() {
         *first = format!("{}-{}", spaces(column), first.get(column + 1..).unwrap_or_default());
@@ -70,7 +72,9 @@ pub(super) fn block_entries(map: &Map<String, Value>, column: usize, block: &Blo
                 let column = column + block.list;
                 lines.extend(items.iter().flat_map(|item| block_item(item, column, block)));
             }
-            other => lines.push(format!("{key} {}", block_scalar(other, block.quote))),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                lines.push(format!("{key} {}", block_scalar(value, block.quote)));
+            }
         }
     }
     lines
@@ -87,7 +91,7 @@ pub(super) fn flow(value: &Value, style: &Flow, depth: usize) -> String {
             ("[", "]", items.iter().map(|item| flow(item, style, depth + 1)).collect())
         }
         Value::String(text) => return scalar(text, style.quote, true),
-        other => return other.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => return value.to_string(),
     };
     if let Some((line, unit)) = &style.lines {
         let before = format!("{line}{}", unit.repeat(depth + 1));
@@ -105,9 +109,9 @@ pub(super) fn flow_entry(key: &str, value: &Value, style: &Flow, depth: usize) -
 }
 
 fn block_scalar(value: &Value, quote: Quote) -> String {
-    match value {
-        Value::String(text) => scalar(text, quote, false),
-        other => other.to_string(),
+    match value.as_str() {
+        Some(text) => scalar(text, quote, false),
+        None => value.to_string(),
     }
 }
 

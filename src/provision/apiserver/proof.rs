@@ -31,3 +31,24 @@ pub(super) fn prove(text: &str, expected: &Value) -> Result<(), Refusal> {
         Err(Refusal::Unproved { reason: "it says something else" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_text_that_says_anything_else_is_not_handed_out() {
+        let expected = json!({"a": ["b"]});
+        assert_eq!(prove("a: [b]", &expected), Ok(()));
+        let other = Err(Refusal::Unproved { reason: "it says something else" });
+        for text in ["a: [b, b]", "a: [c]", "a: b", "a: [b]\nc: d", "{\"a\": [\"b\", null]}"] {
+            assert_eq!(prove(text, &expected), other, "{text}");
+        }
+        let broken = Err(Refusal::Unproved { reason: "it cannot be read" });
+        for text in ["a: [b", "a: [b]\na: [b]", "{a: [b]}"] {
+            assert_eq!(prove(text, &expected), broken, "{text}");
+        }
+    }
+}

@@ -11,6 +11,8 @@ use super::tree::{Entry, Node};
 
 mod hand;
 
+use hand::What;
+
 /// Puts an item into the list at `path`, or into the nothing that is there.
 pub(super) fn insert_item(
     text: &str,
@@ -22,7 +24,7 @@ pub(super) fn insert_item(
     let list = root.at(path)?;
     let items = list.items();
     if list.is_flow() {
-        let hand = hand::flow(text, root, path, value)?;
+        let hand = hand::flow(text, root, path, What::Item(value))?;
         let item = print::flow(value, &hand.style, 0);
         return Some(match (index.checked_sub(1), items.first()) {
             (_, None) => insert(text, list.start + 1, &item)?,
@@ -33,7 +35,7 @@ pub(super) fn insert_item(
         });
     }
     if list.start != list.end && items.is_empty() {
-        let style = hand::flow(text, root, path, value)?.style;
+        let style = hand::flow(text, root, path, What::Item(value))?.style;
         return replace(
             text,
             list.start,
@@ -42,7 +44,7 @@ pub(super) fn insert_item(
         );
     }
     let key = key_of(root, path)?;
-    let block = hand::block(text, root, list, value)?;
+    let block = hand::block(text, root, list, What::Item(value))?;
     let column = match items.first() {
         Some(first) => dash(text, first)?.1,
         None => block_column(root, path, key)? + block.list,
@@ -70,7 +72,7 @@ pub(super) fn insert_entry(
     let map = root.at(path)?;
     let entries = map.entries();
     if map.is_flow() {
-        let hand = hand::flow(text, root, path, value)?;
+        let hand = hand::flow(text, root, path, What::Entry(value))?;
         let entry = print::flow_entry(key, value, &hand.style, 0);
         return match entries.last() {
             None => insert(text, map.start + 1, &entry),
@@ -78,11 +80,11 @@ pub(super) fn insert_entry(
         };
     }
     if map.start != map.end && entries.is_empty() {
-        let style = hand::flow(text, root, path, value)?.style;
+        let style = hand::flow(text, root, path, What::Entry(value))?.style;
         let entry = print::flow_entry(key, value, &style, 0);
         return replace(text, map.start, map.end, &format!("{{{entry}}}"));
     }
-    let block = hand::block(text, root, map, value)?;
+    let block = hand::block(text, root, map, What::Entry(value))?;
     let (column, after) = match (entries.first(), entries.last()) {
         (Some(first), Some(last)) => (columns(text, &first.key)?, end_of(last)),
         _ => {

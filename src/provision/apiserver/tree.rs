@@ -72,7 +72,7 @@ impl Node {
             }
             builder.take(event, span)?;
         }
-        builder.root.ok_or(Refusal::Syntax { line: None, message: "it is empty".into() })
+        builder.root.ok_or_else(|| Refusal::Syntax { line: None, message: "it is empty".into() })
     }
 
     /// The node at a path such as `/spec/containers/0`.

@@ -79,12 +79,9 @@ impl Bundle {
 
 impl Certificate {
     pub(super) fn read(der: &CertificateDer<'_>) -> Option<Self> {
-        let (rest, parsed) = x509_parser::parse_x509_certificate(der).ok()?;
-        // What TLS could not read either is of no use.
+        let (_, parsed) = x509_parser::parse_x509_certificate(der).ok()?;
+        // What TLS cannot read is of no use; it takes no byte too many either.
         ParsedCertificate::try_from(der).ok()?;
-        if !rest.is_empty() {
-            return None;
-        }
         let time = |time: x509_parser::time::ASN1Time| {
             UnixTime::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
         };
@@ -165,7 +162,7 @@ impl Certificate {
         verify_server_name(&parsed, &name.server_name()).is_ok()
     }
 
-    /// Whether a TLS client that trusts `authority` alone takes this as a server's certificate, its
+    /// Whether a TLS client that trusts `authority` alone takes this, which must be no CA, as a server's certificate, its
     /// names and its own dates aside; `between` are the certificates that the server sends along.
     pub(super) fn is_signed_by(&self, authority: &Self, between: &[Self], now: UnixTime) -> bool {
         let mut roots = RootCertStore::empty();

@@ -35,7 +35,11 @@ impl Maker<'_> {
             let with = Attributes { mode: 0o700, owner, label: self.label };
             let there = self.host.resolve(&log).ok().flatten().is_some();
             let ours = self.look.ledger.made(&log);
-            self.directory(log, with, if there && !ours { Fit::Enough } else { Fit::Exact });
+            self.directory(
+                log,
+                with,
+                if there && !ours { Fit::Enough(Owner { uid: user, gid: 0 }) } else { Fit::Exact },
+            );
         }
         Some(text)
     }
@@ -112,8 +116,9 @@ impl Maker<'_> {
     /// `anew` where nothing of what we added before is left in it.
     fn manifest(&mut self, main: &Main, edited: Edited, anew: bool) {
         let at = |line: usize| format!("{}:{line}: ", main.path);
-        self.warnings
-            .extend(edited.warnings.iter().map(|warning| at(warning.line()) + &warning.to_string()));
+        self.warnings.extend(
+            edited.warnings.iter().map(|warning| at(warning.line()) + &warning.to_string()),
+        );
         let path = main.path.clone();
         // As it was left, or with some of our lines still in it: what we added before counts on.
         let before =
@@ -150,7 +155,11 @@ impl Maker<'_> {
                     Policy::Must,
                 ),
                 flag("authentication-token-webhook-cache-ttl", ttl.as_str(), kept),
-                flag("authentication-token-webhook-version", self.request.version.as_str(), Policy::Keep),
+                flag(
+                    "authentication-token-webhook-version",
+                    self.request.version.as_str(),
+                    Policy::Keep,
+                ),
             ],
             mounts: vec![mount("aws-iam-authenticator", directory.as_str(), true)],
             annotations: Vec::new(),

@@ -27,7 +27,8 @@ impl Maker<'_> {
         let leaf = self.pem(&leaf_path)?;
         let key = self.pem(&key_path)?;
         if !self.covers(Part::Certificates) {
-            self.leaf = leaf.map(|leaf| String::from_utf8_lossy(&leaf).into_owned()).unwrap_or_default();
+            self.leaf =
+                leaf.map(|leaf| String::from_utf8_lossy(&leaf).into_owned()).unwrap_or_default();
             return Ok(ca.map(|ca| self.generation(&ca)));
         }
         let found = Found {
@@ -71,7 +72,9 @@ impl Maker<'_> {
             self.half_done |= *warning == certificates::Warning::RotationPending;
             self.warnings.push(warning.to_string());
         }
-        let Certificates { kind, ca: new_ca, ca_key: new_ca_key, leaf: new_leaf, key: new_key, .. } = &plan;
+        let Certificates {
+            kind, ca: new_ca, ca_key: new_ca_key, leaf: new_leaf, key: new_key, ..
+        } = &plan;
         let (uid, gid) = (self.request.owner.uid, self.request.owner.gid);
         let private = Attributes { mode: 0o600, owner: Some(super::ROOT), label: None };
         let (open, own) = (self.with(0o644, 0, 0), self.with(0o600, uid, gid));
@@ -87,8 +90,15 @@ impl Maker<'_> {
         // The key first: a server that is told of the new certificate finds its key.
         self.secret(key_path, new_key, key.as_deref(), own);
         let shown = self.with(0o644, uid, gid);
-        let leaf = self.made(leaf_path, new_leaf, leaf, &[plan.facts.description.clone()], shown);
-        self.leaf = leaf.map(|leaf| String::from_utf8_lossy(&leaf).into_owned()).unwrap_or_default();
+        let leaf = self.made(
+            leaf_path,
+            new_leaf,
+            leaf,
+            std::slice::from_ref(&plan.facts.description),
+            shown,
+        );
+        self.leaf =
+            leaf.map(|leaf| String::from_utf8_lossy(&leaf).into_owned()).unwrap_or_default();
         let generation = bundle.map(|bundle| self.generation(&bundle));
         if generation.is_some() {
             self.ledger.ca.clone_from(&generation);

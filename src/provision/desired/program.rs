@@ -19,12 +19,15 @@ impl Maker<'_> {
     /// The directory that is mounted into the pod.
     pub(super) fn program(&mut self) -> Result<Option<NodePath>, HostFault> {
         match self.installed() {
-            Ok(directory) => directory.map_err(|fault| fault).map(Some),
+            Ok(directory) => directory.map(Some),
             Err(error) => {
                 self.refusals.push(Refusal {
                     path: None,
                     line: None,
-                    problem: format!("this program, {}, cannot be read: {error}", self.program.display()),
+                    problem: format!(
+                        "this program, {}, cannot be read: {error}",
+                        self.program.display()
+                    ),
                     cure: "run it from a file that can be read, or use --image".into(),
                 });
                 Ok(None)
@@ -65,11 +68,11 @@ impl Maker<'_> {
             };
             Want::File { content: Content::Program(bytes), with }
         };
-        self.targets.push(Target { path: file.clone(), phase: Phase::Files, want });
-        if found.is_none() {
-            if let Err(fault) = self.old_programs(&directory) {
-                return Ok(Err(fault));
-            }
+        self.targets.push(Target { path: file, phase: Phase::Files, want });
+        if found.is_none()
+            && let Err(fault) = self.old_programs(&directory)
+        {
+            return Ok(Err(fault));
         }
         let copy = known.and_then(|known| known.copy);
         self.ledger.program = Some(ledger::Program { sha256: hash, source: stamp, copy });
@@ -93,7 +96,11 @@ impl Maker<'_> {
             }
             if let Ok(file) = directory.join(PROGRAM) {
                 self.targets.push(Target { path: file, phase: Phase::Files, want: Want::Gone });
-                self.targets.push(Target { path: directory, phase: Phase::Files, want: Want::Gone });
+                self.targets.push(Target {
+                    path: directory,
+                    phase: Phase::Files,
+                    want: Want::Gone,
+                });
             }
         }
         Ok(())
@@ -106,7 +113,8 @@ fn read(source: &File) -> io::Result<Vec<u8>> {
 
 fn place(hash: &str) -> Option<(NodePath, NodePath)> {
     let short = hash.get(..12)?;
-    let directory = paths::programs().join(&format!("{}-{short}", env!("CARGO_PKG_VERSION"))).ok()?;
+    let directory =
+        paths::programs().join(&format!("{}-{short}", env!("CARGO_PKG_VERSION"))).ok()?;
     let file = directory.join(PROGRAM).ok()?;
     Some((directory, file))
 }

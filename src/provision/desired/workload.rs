@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use serde_json::Value;
+
 use super::Maker;
 use crate::files::Attributes;
 use crate::provision::host::{HostFault, NodePath};
@@ -10,6 +12,7 @@ use crate::provision::plan::{Content, Phase, Target, Want};
 use crate::provision::render::{Container, Program, StaticPod, Systemd, Sysusers};
 use crate::provision::report::Refusal;
 use crate::provision::request::{Part, Workload};
+use crate::provision::yaml;
 
 impl Maker<'_> {
     /// The static pod's manifest, the unit, or neither.
@@ -58,6 +61,15 @@ impl Maker<'_> {
         };
         let Some(container) = self.container() else { return Ok(()) };
         let Some(text) = self.rendered(&StaticPod { container, program }) else { return Ok(()) };
+        if let Err(problem) = fits_kubelet(&text) {
+            self.refusals.push(Refusal {
+                path: Some(path),
+                line: None,
+                problem: format!("the template static-pod.yaml makes {problem}"),
+                cure: "mend the template in --template-dir".into(),
+            });
+            return Ok(());
+        }
         // Kubelet reads it as root.
         let with = Attributes { mode: 0o600, owner: Some(super::ROOT), label: None };
         self.file(path, Phase::Authenticator, Content::Text(text.into_bytes()), with);
@@ -96,17 +108,14 @@ impl Maker<'_> {
     }
 
     fn unit(&mut self, unit: NodePath, account: NodePath) {
-        let program = match self.program.to_str().map(str::parse) {
-            Some(Ok(program)) => program,
-            Some(Err(_)) | None => {
-                self.refusals.push(Refusal {
-                    path: None,
-                    line: None,
-                    problem: format!("this program's path, {}, makes no unit", self.program.display()),
-                    cure: "install it as /usr/local/bin/iamgate, and run that".into(),
-                });
-                return;
-            }
+        let Some(Ok(program)) = self.program.to_str().map(str::parse) else {
+            self.refusals.push(Refusal {
+                path: None,
+                line: None,
+                problem: format!("this program's path, {}, makes no unit", self.program.display()),
+                cure: "install it as /usr/local/bin/iamgate, and run that".into(),
+            });
+            return;
         };
         let Some(server) = self.container() else { return };
         let (uid, gid) = (self.request.owner.uid, self.request.owner.gid);
@@ -147,6 +156,80 @@ impl Maker<'_> {
                     want: Want::Gone,
                 });
             }
+        }
+    }
+}
+
+/// Whether kubelet runs it, and as the pod that it is. kubelet refuses static pods that refer to
+/// objects of the API (from 1.34 by default, always from 1.37).
+fn fits_kubelet(text: &str) -> Result<(), String> {
+    let pod = yaml::value(text.as_bytes()).map_err(|wrong| format!("no YAML: {wrong}"))?;
+    let is = |path: &str, wanted: &str| pod.pointer(path).and_then(Value::as_str) == Some(wanted);
+    if !(is("/kind", "Pod")
+        && is("/metadata/name", "iamgate")
+        && is("/metadata/namespace", "kube-system"))
+    {
+        return Err("another thing than the pod kube-system/iamgate".to_owned());
+    }
+    for key in ["serviceAccountName", "serviceAccount", "imagePullSecrets", "resourceClaims"] {
+        if pod.pointer(&format!("/spec/{key}")).is_some() {
+            return Err(format!("a pod with {key}, which static pods may not have"));
+        }
+    }
+    let list = |path: &str| pod.pointer(path).and_then(Value::as_array).into_iter().flatten();
+    for volume in list("/spec/volumes") {
+        let allowed = ["hostPath", "emptyDir", "name"];
+        let keys = volume.as_object().into_iter().flatten();
+        if let Some((key, _)) = keys.into_iter().find(|(key, _)| !allowed.contains(&key.as_str())) {
+            return Err(format!("a pod with a volume of {key}, which static pods may not have"));
+        }
+    }
+    for container in list("/spec/containers").chain(list("/spec/initContainers")) {
+        let env = container.pointer("/env").and_then(Value::as_array).into_iter().flatten();
+        let refers = env.into_iter().any(|variable| {
+            ["configMapKeyRef", "secretKeyRef"]
+                .iter()
+                .any(|key| variable.pointer(&format!("/valueFrom/{key}")).is_some())
+        });
+        if refers || container.get("envFrom").is_some() {
+            return Err(
+                "a pod with an environment from the API, which static pods may not have".to_owned()
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(spec: &str) -> Result<(), String> {
+        fits_kubelet(&format!(
+            "kind: Pod\nmetadata: {{name: iamgate, namespace: kube-system}}\nspec:\n  {spec}\n"
+        ))
+    }
+
+    #[test]
+    fn a_static_pod_refers_to_nothing_of_the_api() {
+        assert_eq!(pod("volumes: [{name: a, hostPath: {path: /a}}]"), Ok(()));
+        for (spec, told) in [
+            ("serviceAccountName: a", "serviceAccountName"),
+            ("imagePullSecrets: [{name: a}]", "imagePullSecrets"),
+            ("volumes: [{name: a, configMap: {name: a}}]", "configMap"),
+            ("volumes: [{name: a, secret: {secretName: a}}]", "secret"),
+            ("volumes: [{name: a, projected: {}}]", "projected"),
+            ("containers: [{envFrom: [{configMapRef: {name: a}}]}]", "environment"),
+            (
+                "containers: [{env: [{name: A, valueFrom: {secretKeyRef: {name: a}}}]}]",
+                "environment",
+            ),
+        ] {
+            let problem = pod(spec).unwrap_err();
+            assert!(problem.contains(told), "{spec}: {problem}");
+        }
+        for text in ["kind: Pod\nmetadata: {name: other, namespace: kube-system}\n", "a: [\n"] {
+            assert!(fits_kubelet(text).is_err_and(|problem| !problem.is_empty()), "{text}");
         }
     }
 }

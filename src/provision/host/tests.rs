@@ -23,7 +23,7 @@ fn mode(mode: u32) -> Attributes {
 fn absolute_and_climbing_symlinks_stay_inside_the_root() {
     let (dir, host) = tree();
     fs::create_dir(dir.path().join("outside")).unwrap();
-    fs::File::create(dir.path().join("outside/secret")).unwrap();
+    File::create(dir.path().join("outside/secret")).unwrap();
     let root = host.root().to_owned();
     symlink(dir.path().join("outside"), root.join("etc/absolute")).unwrap();
     symlink("../../../outside", root.join("etc/climbing")).unwrap();

@@ -9,6 +9,7 @@ use crate::provision::paths;
 use crate::provision::plan::Found;
 use crate::provision::report::Refusal;
 use crate::provision::request::{ApiServer, Request};
+use crate::provision::yaml;
 
 /// The static pods of a host.
 pub(in crate::provision) struct Pods {
@@ -57,7 +58,9 @@ impl Pods {
             match found.bytes.as_deref().map(looks) {
                 Some(Some(facts)) => all.push(PodFile { path, found, facts }),
                 // A symlink is followed by kubelet; by us it is neither read nor replaced.
-                Some(None) | None if found.entry.kind != Kind::Directory => unread.push((path, found)),
+                Some(None) | None if found.entry.kind != Kind::Directory => {
+                    unread.push((path, found))
+                }
                 Some(None) | None => {}
             }
         }
@@ -87,9 +90,9 @@ impl Pods {
                 chosen = Some((path, found));
                 continue;
             }
-            let twice = identity
-                .as_ref()
-                .is_some_and(|(namespace, name)| *namespace == facts.namespace && *name == facts.name);
+            let twice = identity.as_ref().is_some_and(|(namespace, name)| {
+                *namespace == facts.namespace && *name == facts.name
+            });
             // Ours runs in the API server's image, and is not one.
             let ours_twice = facts.is_ours && Some(&path) != ours.as_ref();
             if twice || (facts.runs_apiserver && !facts.is_ours) || ours_twice {
@@ -207,7 +210,10 @@ impl Pods {
 fn is_named(path: &NodePath) -> bool {
     matches!(
         path.name(),
-        "kube-apiserver.yaml" | "kube-apiserver.yml" | "kube-apiserver.json" | "kube-apiserver.manifest"
+        "kube-apiserver.yaml"
+            | "kube-apiserver.yml"
+            | "kube-apiserver.json"
+            | "kube-apiserver.manifest"
     )
 }
 
@@ -227,8 +233,7 @@ fn directory(host: &Host, request: &Request) -> Result<NodePath, HostFault> {
     let text = host.read(&paths::known(paths::KUBELET_CONFIG), MANIFEST_LIMIT)?;
     let said = text
         .as_deref()
-        .and_then(|text| str::from_utf8(text).ok())
-        .and_then(|text| serde_saphyr::from_str::<Kubelet>(text).ok())
+        .and_then(|text| yaml::read::<Kubelet>(text).ok())
         .and_then(|kubelet| kubelet.static_pod_path?.parse::<NodePath>().ok());
     Ok(said.unwrap_or_else(|| paths::known(paths::MANIFESTS)))
 }

@@ -1,7 +1,7 @@
 //! The server's configuration file, or the one that will be written, and what it says.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use crate::config::{self, Document, Faults, Fixed, Policy, ServerOverrides, ServerSettings};
 use crate::face::Face;
@@ -31,8 +31,8 @@ pub(in crate::provision) struct Server {
 
 /// Where the configuration comes from.
 pub(in crate::provision) enum ConfigFile {
-    /// It is there, and is somebody's.
-    There,
+    /// It is there, and is somebody's: the file itself, at the end of symlinks.
+    There(NodePath),
     /// It will be written.
     Starter(String),
 }
@@ -51,15 +51,19 @@ pub(super) fn server(
         problem,
         cure: cure.into(),
     };
+    let mut itself = path.clone();
     match host.find(path)?.map(|entry| entry.kind) {
         Some(Kind::Symlink) => {
-            let target = host.read_link(path)?;
-            let stays = target.is_relative()
-                && !target.components().any(|part| part == std::path::Component::ParentDir);
-            if !stays {
+            let (target, end) = end_of_links(host, path)?;
+            if let Some(end) = end {
+                itself = end;
+            } else {
                 let problem =
                     format!("it is a symlink that leaves its directory, to {}", target.display());
-                refusals.push(refuse(problem, "the server's pod sees the directory alone: copy the file there"));
+                refusals.push(refuse(
+                    problem,
+                    "the server's pod sees the directory alone: copy the file there",
+                ));
                 return Ok(None);
             }
         }
@@ -73,7 +77,7 @@ pub(super) fn server(
         Some(Kind::File | Kind::Other) | None => {}
     }
     let (bytes, file) = match host.read(path, Document::MAX_LEN)? {
-        Some(bytes) => (bytes, ConfigFile::There),
+        Some(bytes) => (bytes, ConfigFile::There(itself)),
         None => match starter(request) {
             Ok(text) => (text.clone().into_bytes(), ConfigFile::Starter(text)),
             Err(refusal) => {
@@ -158,6 +162,34 @@ pub(super) fn server(
     Ok(Some(server))
 }
 
+/// Where a symlink points, and the file at the end of it; `None` if that is not in the same
+/// directory or below it. `..data` of a ConfigMap's volume is a symlink to a directory.
+fn end_of_links(host: &Host, path: &NodePath) -> Result<(PathBuf, Option<NodePath>), HostFault> {
+    let first = host.read_link(path)?;
+    let plain = |target: &Path| {
+        target.is_relative() && !target.components().any(|part| part == Component::ParentDir)
+    };
+    let mut here = path.clone();
+    for _ in 0..MOST_LINKS {
+        let target = host.read_link(&here)?;
+        let next = target.to_str().filter(|_| plain(&target));
+        let Some(next) = next.and_then(|name| here.parent().join(name).ok()) else {
+            return Ok((first, None));
+        };
+        // Directories on the way may be links of the same kind.
+        let directory = next.parent();
+        let linked = host.find(&directory)?.is_some_and(|entry| entry.kind == Kind::Symlink);
+        if linked && !plain(&host.read_link(&directory)?) {
+            return Ok((first, None));
+        }
+        if host.find(&next)?.is_none_or(|entry| entry.kind != Kind::Symlink) {
+            return Ok((first, Some(next)));
+        }
+        here = next;
+    }
+    Ok((first, None))
+}
+
 /// Two hosts of a cluster have the same, whatever their files' comments and other settings are.
 fn fingerprint(policy: &Policy) -> String {
     let ids: Vec<_> = policy.accept.cluster_ids.iter().map(ToString::to_string).collect();
@@ -175,7 +207,7 @@ fn webhook_host(fixed: &Fixed) -> String {
     match fixed.address {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.to_string(),
-        address => address.to_string(),
+        IpAddr::V4(_) | IpAddr::V6(_) => fixed.address.to_string(),
     }
 }
 
@@ -231,5 +263,7 @@ fn wrong(path: &NodePath, faults: &Faults) -> Vec<Refusal> {
         .collect()
 }
 
+/// As many as Linux follows would be a mistake here.
+const MOST_LINKS: usize = 8;
 /// `config check` tells the rest.
 const MOST_TOLD: usize = 20;

@@ -17,7 +17,10 @@ pub(super) struct Pinned {
 }
 
 impl Pinned {
-    pub(super) fn new(leaf: Option<CertificateDer<'static>>, provider: &Arc<CryptoProvider>) -> Self {
+    pub(super) fn new(
+        leaf: Option<CertificateDer<'static>>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Self {
         Self { leaf, algorithms: provider.signature_verification_algorithms }
     }
 }

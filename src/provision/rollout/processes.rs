@@ -52,7 +52,9 @@ pub(crate) fn listeners(ports: &[u16]) -> Vec<Listener> {
     for table in ["net/tcp", "net/tcp6"] {
         // No IPv6, no table.
         let table = fs::read_to_string(proc.join(table)).unwrap_or_default();
-        found.extend(table.lines().filter_map(listening).filter(|(at, _)| ports.contains(&at.port())));
+        found.extend(
+            table.lines().filter_map(listening).filter(|(at, _)| ports.contains(&at.port())),
+        );
     }
     let mut all = Vec::new();
     for (address, inode) in found {
@@ -69,9 +71,8 @@ fn owner(proc: &Path, inode: &str) -> Option<PathBuf> {
     let socket = format!("socket:[{inode}]");
     numbers(proc).ok()?.into_iter().find(|process| {
         let open = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
-        open.into_iter().any(|fd| {
-            fs::read_link(fd.path()).is_ok_and(|target| target.as_os_str() == &*socket)
-        })
+        open.into_iter()
+            .any(|fd| fs::read_link(fd.path()).is_ok_and(|target| target.as_os_str() == &*socket))
     })
 }
 

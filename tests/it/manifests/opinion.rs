@@ -38,6 +38,6 @@ fn value(node: &YamlNode) -> Value {
                 _ => text.parse::<i64>().map_or(Value::String(text), Value::from),
             }
         }
-        other => panic!("{other:?} is in no manifest"),
+        other @ (YamlNode::Alias(_) | YamlNode::TaggedNode(_)) => panic!("{other:?}"),
     }
 }

@@ -6,6 +6,21 @@ use super::super::print::{Block, Flow, Quote, common_quote, quote_of, scalars};
 use super::super::tree::{Kind, Node};
 use super::dash;
 
+/// What is written.
+#[derive(Clone, Copy)]
+pub(super) enum What<'a> {
+    Item(&'a Value),
+    Entry(&'a Value),
+}
+
+impl What<'_> {
+    /// Whether its texts are always quoted: a text of ours in a map is a hash, which must not read
+    /// as a number on one day and as a text on the next.
+    fn is_quoted(self) -> bool {
+        matches!(self, Self::Entry(value) if !value.is_array())
+    }
+}
+
 /// How to write into a collection in brackets.
 pub(super) struct FlowHand {
     pub(super) style: Flow,
@@ -14,7 +29,7 @@ pub(super) struct FlowHand {
 }
 
 /// For a block list or map, or a nothing that becomes one.
-pub(super) fn block(text: &str, root: &Node, into: &Node, value: &Value) -> Option<Block> {
+pub(super) fn block(text: &str, root: &Node, into: &Node, what: What<'_>) -> Option<Block> {
     let spec = root.at("/spec")?;
     let key = key_column(spec)?;
     let containers = root.at("/spec/containers")?;
@@ -34,7 +49,7 @@ pub(super) fn block(text: &str, root: &Node, into: &Node, value: &Value) -> Opti
     match &into.kind {
         Kind::List { items, .. } => {
             let last = items.last()?;
-            block.quote = item_quote(items, value);
+            block.quote = item_quote(items, what);
             if dash_line(text, last)? {
                 block.dash = last.column.checked_sub(dash(text, last)?.1)?;
             }
@@ -48,14 +63,13 @@ pub(super) fn block(text: &str, root: &Node, into: &Node, value: &Value) -> Opti
         }
         Kind::Map { entries, .. } => {
             block.keys = common_quote(entries.iter().map(|e| &e.key)).unwrap_or(block.keys);
-            // A text of ours here is a hash, which must not read as a number.
-            if value.is_string() {
+            if what.is_quoted() {
                 let values = common_quote(entries.iter().map(|entry| &entry.value));
                 block.quote = values.filter(|q| *q == Quote::Single).unwrap_or(Quote::Double);
             }
         }
         Kind::Null | Kind::Text { .. } => {
-            if value.is_string() {
+            if what.is_quoted() {
                 block.quote = Quote::Double;
             }
         }
@@ -64,7 +78,7 @@ pub(super) fn block(text: &str, root: &Node, into: &Node, value: &Value) -> Opti
 }
 
 /// For the collection in brackets at `path`, or a nothing that becomes one.
-pub(super) fn flow(text: &str, root: &Node, path: &str, value: &Value) -> Option<FlowHand> {
+pub(super) fn flow(text: &str, root: &Node, path: &str, what: What<'_>) -> Option<FlowHand> {
     let into = root.at(path)?;
     let children = children(into);
     let sample = into.items().iter().rev().find(|item| is_written(item));
@@ -75,17 +89,15 @@ pub(super) fn flow(text: &str, root: &Node, path: &str, value: &Value) -> Option
     };
     style.quote = match &into.kind {
         Kind::List { items, .. } if !items.is_empty() => {
-            if style.keys == Quote::Double && value.is_object() {
+            if style.keys == Quote::Double && !is_word(what) {
                 Quote::Double
             } else {
-                item_quote(items, value)
+                item_quote(items, what)
             }
         }
         Kind::Map { .. } | Kind::List { .. } | Kind::Null | Kind::Text { .. } => style.quote,
     };
-    // A text of ours in a map is a hash, which must not read as a number.
-    let in_list = matches!(into.kind, Kind::List { .. });
-    if !in_list && value.is_string() && style.quote == Quote::Plain {
+    if what.is_quoted() && style.quote == Quote::Plain {
         style.quote = Quote::Double;
     }
     let gap = match (children.first(), children.get(1)) {
@@ -181,13 +193,17 @@ fn gap(text: &str, end: usize, start: usize) -> Option<&str> {
 }
 
 /// How an item's texts are quoted: as those of its neighbours, of a list of words as the flags.
-fn item_quote(items: &[Node], value: &Value) -> Quote {
-    if !value.is_string() {
+fn item_quote(items: &[Node], what: What<'_>) -> Quote {
+    if !is_word(what) {
         return items.last().and_then(|last| common_quote(scalars(last))).unwrap_or(Quote::Plain);
     }
     let is_flag = |item: &&Node| item.text().is_some_and(|text| text.starts_with('-'));
     let flags = common_quote(items.iter().filter(is_flag));
     flags.or_else(|| common_quote(items)).unwrap_or(Quote::Plain)
+}
+
+fn is_word(what: What<'_>) -> bool {
+    matches!(what, What::Item(Value::String(_)))
 }
 
 fn key_column(map: &Node) -> Option<usize> {

@@ -117,6 +117,10 @@ fn the_references_pair_stays_and_is_its_own_ca() {
         (None, Some(reason(Part::Ca, Why::Missing))),
         (Some(&b"rubbish"[..]), Some(reason(Part::Ca, Why::Unparsable))),
         (Some(RSA.as_bytes()), None),
+        (
+            Some(&[RSA.as_bytes(), b"-----BEGIN CERTIFICATE-----\n"].concat()),
+            Some(reason(Part::OldCa, Why::Unparsable)),
+        ),
     ] {
         let mut host = Host { ca: ca.map(Into::into), ..pinned() };
         let plan = host.run(&wanted());
