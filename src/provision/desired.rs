@@ -92,7 +92,7 @@ pub(super) fn desired(
     let (installer, stale) = maker.apiserver(&kubeconfig, ca.as_ref(), audit.as_deref())?;
     maker.leftovers()?;
     let Maker { mut targets, warnings, ledger, leaf, half_done, .. } = maker;
-    with_parents(host, &mut targets)?;
+    with_parents(host, &look.ledger, &mut targets)?;
     Ok(Some(Desired { targets, warnings, installer, ledger, leaf, half_done, stale }))
 }
 
@@ -306,7 +306,11 @@ impl Maker<'_> {
 }
 
 /// Directories that are missing above what is wanted, as a fresh system has them.
-fn with_parents(host: &Host, targets: &mut Vec<Target>) -> Result<(), HostFault> {
+fn with_parents(
+    host: &Host,
+    before: &Ledger,
+    targets: &mut Vec<Target>,
+) -> Result<(), HostFault> {
     let mut all = Vec::with_capacity(targets.len());
     let mut planned: Vec<NodePath> = Vec::new();
     for target in std::mem::take(targets) {
@@ -319,12 +323,14 @@ fn with_parents(host: &Host, targets: &mut Vec<Target>) -> Result<(), HostFault>
             let mut missing: Vec<_> = made.ancestors().skip(1).collect();
             missing.reverse();
             for path in missing {
-                if planned.contains(&path) || host.resolve(&path)?.is_some() {
+                // One that we made may lack its mode still, if that run was killed.
+                let theirs = host.resolve(&path)?.is_some() && !before.made(&path);
+                if planned.contains(&path) || theirs {
                     continue;
                 }
                 planned.push(path.clone());
                 let with = Attributes { mode: 0o755, owner: Some(ROOT), label: None };
-                let want = Want::Directory { with, fit: Fit::Enough(ROOT) };
+                let want = Want::Directory { with, fit: Fit::Exact };
                 all.push(Target { path, phase: target.phase, want });
             }
             if matches!(target.want, Want::Directory { .. }) {

@@ -46,6 +46,7 @@ def with_another_port(host: Host) -> None:
 
 
 def with_a_backup(host: Host) -> None:
+    provisioned(host)
     shutil.copy2(host.root / APISERVER, host.root / f"{APISERVER}.bak")
 
 
@@ -76,7 +77,7 @@ QUARANTINE = Scenario(
 )
 NEW_PROGRAM = Scenario("a new program", with_another_program, ("provision",), arguments=PROGRAM)
 UNIT = Scenario(
-    "the unit and an audit policy", lambda host: None, ("provision", "--workload", "systemd", "--audit-policy", "default")
+    "a unit instead of the pod, and an audit policy", provisioned, ("provision", "--workload", "systemd", "--audit-policy", "default")
 )
 NO_WORKLOAD = Scenario("the end of the pod", provisioned, ("provision", "--workload", "none"))
 BACK = Scenario("unprovision", provisioned, ("unprovision",), back=True)
