@@ -306,11 +306,7 @@ impl Maker<'_> {
 }
 
 /// Directories that are missing above what is wanted, as a fresh system has them.
-fn with_parents(
-    host: &Host,
-    before: &Ledger,
-    targets: &mut Vec<Target>,
-) -> Result<(), HostFault> {
+fn with_parents(host: &Host, before: &Ledger, targets: &mut Vec<Target>) -> Result<(), HostFault> {
     let mut all = Vec::with_capacity(targets.len());
     let mut planned: Vec<NodePath> = Vec::new();
     for target in std::mem::take(targets) {
