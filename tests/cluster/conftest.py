@@ -91,7 +91,9 @@ def image_file(bed, binary) -> tuple[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def running_stand_in(bed, host, tmp_path_factory):
+def running_stand_in(bed, tmp_path_factory):
+    # There is a network as soon as there is a host.
+    bed.bare("first")
     with bed.network():
         stand_in = StandIn(tmp_path_factory.mktemp("stand-in"), MACHINE)
     yield stand_in

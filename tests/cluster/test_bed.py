@@ -117,7 +117,9 @@ def test_down_leaves_nothing(small_bed):
     namespace = os.readlink(f"/proc/{up(small_bed, 'a')}/ns/pid")
     assert groups(small_bed)
     assert host_script(small_bed, "down").returncode == 0
-    assert (descendants(namespace), groups(small_bed), small_bed.directory.exists()) == ([], [], False)
+    assert (groups(small_bed), small_bed.directory.exists()) == ([], False)
+    # The kernel has ended them, and they go as it comes to it.
+    await_that(lambda: descendants(namespace) == [])
 
 
 def test_down_spares_a_stranger_with_the_number_of_a_host_that_is_gone(small_bed):
@@ -130,13 +132,6 @@ def test_down_spares_a_stranger_with_the_number_of_a_host_that_is_gone(small_bed
             assert stranger.poll() is None
         finally:
             stranger.kill()
-
-
-def test_a_service_that_is_killed_is_started_again(host):
-    before = host.process("kubelet")
-    host.restart("kubelet")
-    await_that(lambda: host.process("kubelet") not in (None, before), why="there is another kubelet")
-    assert host.ready()
 
 
 @pytest.mark.parametrize("name", ["", "A", "a/b", "..", "a-b", "thirteenchars"])

@@ -1,4 +1,4 @@
-"""The image that the Containerfile makes."""
+"""The image that the Containerfile makes, run by a control plane; and that control plane's own services."""
 
 import json
 
@@ -58,3 +58,10 @@ def finished(host: Host, name: str, image: str, command: list[str] | None, argum
         return seen if seen["status"].get("phase") in ("Succeeded", "Failed") else None
 
     return await_that(ended, why=f"pod {name} ends")
+
+
+def test_a_service_that_is_killed_is_started_again(host):
+    before = host.process("kubelet")
+    host.restart("kubelet")
+    await_that(lambda: host.process("kubelet") not in (None, before), why="there is another kubelet")
+    assert host.ready()
