@@ -2,9 +2,9 @@
 
     fake_kubelet.py SETTINGS COMMAND...
 
-Meant for namespaces of its own (processes, network), as its first process: all that it starts ends with it, and no other
-machine's kube-apiserver can be taken for this one's. SETTINGS is a JSON object: `root`, `binary`, `apiserver` (how each API
-server in turn behaves: ready, failing, dies, never; the last goes on), `authenticator` (runs or never) and `lingers` (for how
+Meant for namespaces of its own (processes, network), as their first process: all that it starts ends with it, and no
+other kube-apiserver of this machine can be taken for its own. SETTINGS is a JSON object: `root`, `binary`, `apiserver`
+(how each API server in turn behaves: ready, failing, dies, never, or impostor, with the certificate pki/other.crt; the last goes on), `authenticator` (runs or never) and `lingers` (for how
 many seconds the API server of before goes on answering). Exits as COMMAND does. Tells what it did on the file `told`.
 """
 
@@ -79,6 +79,9 @@ class Kubelet:
         value = dict(word[2:].split("=", 1) for word in words if word.startswith("--"))
         place = lambda flag: f"{self.root}{value[flag]}"  # noqa: E731
         arguments = [value["secure-port"], place("tls-cert-file"), place("tls-private-key-file")]
+        if behaviour == "impostor":
+            pki = self.root / "etc/kubernetes/pki"
+            arguments[1:], behaviour = [pki / "other.crt", pki / "other.key"], "ready"
         arguments += [place("kubelet-client-certificate"), behaviour]
         return self.start(["kube-apiserver", HERE / "fake_apiserver.py", *arguments], PYTHON)
 
