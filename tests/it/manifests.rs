@@ -72,7 +72,7 @@ fn every_manifest_is_edited_or_refused_as_its_folder_says() {
             let golden = fs::read(folder.join(name)).unwrap_or_default();
             if golden != *bytes {
                 let (was, is) = (String::from_utf8_lossy(&golden), String::from_utf8_lossy(bytes));
-                let diff = similar::TextDiff::from_lines(&was, &is).unified_diff().to_string();
+                let diff = diffy::create_patch(&was, &is);
                 wrong.push(format!("{}:\n{diff}", folder.join(name).display()));
             }
         }
