@@ -2,7 +2,7 @@
 # what it cannot install it names, with the command that does.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-aws test-kubectl test-cluster cluster-up cluster-down fuzz lint mutants instructions bench build dist clean
+.PHONY: help demo test test-unit test-aws test-provision test-kubectl test-cluster cluster-up cluster-down fuzz lint mutants instructions bench build dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -11,13 +11,16 @@ demo: ## the main job on this machine: no AWS account, no cluster
 	@scripts/build-release > /dev/null && dist/iamgate demo
 
 test: lint fuzz build ## every test there is, the process tests with the release binary
-	@IAMGATE_BIN=$(CURDIR)/dist/iamgate $(MAKE) --no-print-directory test-unit test-aws test-kubectl test-cluster instructions
+	@IAMGATE_BIN=$(CURDIR)/dist/iamgate $(MAKE) --no-print-directory test-unit test-aws test-provision test-kubectl test-cluster instructions
 
 test-unit: ## Rust: unit tests, process tests, doc tests
 	@scripts/tools rust && cargo test --locked
 
 test-aws: ## the release binary with AWS's own tools, against local stand-ins
 	@scripts/tools curl && scripts/pytest --ignore tests/aws/test_kubectl.py tests/aws
+
+test-provision: ## the release binary provisions hosts that are directories; every file operation fails in turn (root)
+	@scripts/tools strace && scripts/pytest tests/provision
 
 test-kubectl: ## the release binary behind a real kube-apiserver, asked by a real kubectl
 	@scripts/tools etcd && tests/cluster/binaries > /dev/null && scripts/pytest tests/aws/test_kubectl.py

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::XattrFlags;
 use rustix::process::{Gid, Uid};
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 
 /// Why a file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,7 @@ impl Attributes {
 /// A file that is whole, on disk and invisible: one rename from its place. Dropped, it is gone.
 #[derive(Debug)]
 pub struct Staged {
-    file: NamedTempFile,
+    file: TempPath,
     path: PathBuf,
 }
 
@@ -92,7 +92,8 @@ pub fn stage(path: &Path, bytes: &[u8], attributes: &Attributes) -> io::Result<S
     attributes.set(file.as_file())?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    Ok(Staged { file, path: path.into() })
+    // Closed now: a close after the rename would be one more event on the file's own name.
+    Ok(Staged { file: file.into_temp_path(), path: path.into() })
 }
 
 impl Staged {

@@ -29,6 +29,7 @@ pub mod request;
 mod rollout;
 mod units;
 mod waiting;
+mod yaml;
 
 use std::path::Path;
 use std::time::Duration;

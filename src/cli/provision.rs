@@ -91,11 +91,10 @@ pub(super) async fn run(
     out: &mut impl Write,
 ) -> Result<ExitCode, Failure> {
     if let Some(which) = args.schema {
-        let schema = match which {
-            SchemaArg::Spec => settings::schema(),
-            SchemaArg::Report => provision::report::schema(),
-        };
-        writeln!(out, "{schema:#}")?;
+        match which {
+            SchemaArg::Spec => writeln!(out, "{:#}", settings::schema())?,
+            SchemaArg::Report => out.write_all(provision::report::schema().as_bytes())?,
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let (format, check) = (args.output, args.check == Some(true));

@@ -57,7 +57,7 @@ impl<'a> Run<'a> {
             self.ledger.note(change, None);
         }
         let announced = self.phase(first).and_then(|()| {
-            self.snapshot = self.unused(&self.snapshot)?;
+            self.snapshot = self.host.unused(&self.snapshot)?;
             for change in &*changes {
                 let snapshot = self.copy(change)?;
                 self.ledger.note(change, snapshot);
@@ -85,8 +85,8 @@ impl<'a> Run<'a> {
         for change in changes {
             match (change.action, &change.with, &change.content, &change.before) {
                 (Action::Mkdir, Some(with), _, _) => {
-                    self.host.make_directory(&change.path, with)?;
-                    self.done.push(change);
+                    let made = self.host.make_directory(&change.path, with);
+                    self.tell(change, made)?;
                 }
                 (Action::Create | Action::Update, Some(with), Some(content), _) => {
                     let placed = self.host.stage(&change.path, content.bytes(), with)?;
@@ -104,23 +104,50 @@ impl<'a> Run<'a> {
         }
         for (change, placed) in steps {
             self.visible += 1;
-            if let Some(placed) = placed {
-                placed.commit()?;
-            }
-            match (change.action, &change.with) {
-                (Action::Chmod | Action::Chown, Some(with)) => {
-                    self.host.set_attributes(&change.path, with)?;
-                }
-                (Action::Remove | Action::Move, _) => self.host.remove_file(&change.path)?,
-                (Action::Rmdir, _) => self.host.remove_directory(&change.path)?,
-                (
-                    Action::Chmod | Action::Chown | Action::Create | Action::Mkdir | Action::Update,
-                    _,
-                ) => {}
-            }
-            self.done.push(change);
+            let stepped = self.step(&change, placed);
+            self.tell(change, stepped)?;
         }
         Ok(())
+    }
+
+    fn step(&self, change: &Change, placed: Option<Placed>) -> Result<(), HostFault> {
+        if let Some(placed) = placed {
+            placed.commit()?;
+        }
+        match (change.action, &change.with) {
+            (Action::Chmod | Action::Chown, Some(with)) => {
+                self.host.set_attributes(&change.path, with)
+            }
+            (Action::Remove | Action::Move, _) => self.host.remove_file(&change.path),
+            (Action::Rmdir, _) => self.host.remove_directory(&change.path),
+            (
+                Action::Chmod | Action::Chown | Action::Create | Action::Mkdir | Action::Update,
+                _,
+            ) => Ok(()),
+        }
+    }
+
+    /// Counts `change` among what was done, if it was: a file may have its new name and the disk not
+    /// know of it, or a directory be there with the mode of the moment.
+    fn tell(&mut self, change: Change, came: Result<(), HostFault>) -> Result<(), HostFault> {
+        if came.is_ok() || self.can_be_seen(&change) {
+            self.done.push(change);
+        }
+        came
+    }
+
+    fn can_be_seen(&self, change: &Change) -> bool {
+        // Where not even that can be told, nothing is told.
+        let Ok(now) = self.host.find(&change.path) else { return false };
+        match (change.action, now, &change.before) {
+            (Action::Create | Action::Mkdir, now, _) => now.is_some(),
+            (Action::Move | Action::Remove | Action::Rmdir, now, _) => now.is_none(),
+            (Action::Update, Some(now), Some(before)) => now.stamp != before.entry.stamp,
+            (Action::Chmod | Action::Chown, Some(now), Some(before)) => {
+                (now.mode, now.owner) != (before.entry.mode, before.entry.owner)
+            }
+            (Action::Chmod | Action::Chown | Action::Update, _, _) => false,
+        }
     }
 
     /// Takes back what was done of `phases` on, the last first, and the ledger with the first.
@@ -208,18 +235,6 @@ impl<'a> Run<'a> {
         Ok(Some(to))
     }
 
-    /// `path`, or the first of `path-2`, `path-3` and so on that nothing is at: two runs may be made
-    /// in one second, and the second must not write over the copies of the first.
-    fn unused(&self, path: &NodePath) -> Result<NodePath, HostFault> {
-        let later = (2..).filter_map(|number| format!("{path}-{number}").parse().ok());
-        for path in std::iter::once(path.clone()).chain(later) {
-            if self.host.find(&path)?.is_none() {
-                return Ok(path);
-            }
-        }
-        Ok(path.clone())
-    }
-
     fn make_directories(&self, path: &NodePath) -> Result<(), HostFault> {
         let mut missing: Vec<_> = path.ancestors().collect();
         missing.reverse();
@@ -231,13 +246,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Gives the ledger the last word about something, such as what was seen after the changes.
+    /// Gives the ledger the last word about something, such as what was seen after the changes;
+    /// `with` says whether it did.
     ///
     /// # Errors
     /// What the operating system says.
-    pub(super) fn amend(&mut self, with: impl FnOnce(&mut Ledger)) -> Result<(), HostFault> {
-        with(&mut self.ledger);
-        self.write_ledger()
+    pub(super) fn amend(
+        &mut self,
+        with: impl FnOnce(&mut Ledger, &[Change]) -> bool,
+    ) -> Result<(), HostFault> {
+        if with(&mut self.ledger, &self.done) { self.write_ledger() } else { Ok(()) }
     }
 
     fn write_ledger(&self) -> Result<(), HostFault> {

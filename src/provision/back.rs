@@ -3,13 +3,15 @@
 //! The API server comes first, so that it never asks an authenticator that is gone; the files come
 //! last. A thing is restored only while it is as we left it.
 
+mod copies;
+
 use std::collections::BTreeSet;
 
 use super::apiserver::Manifest;
-use super::apply::{Run, remove_tree};
+use super::apply::Run;
 use super::host::{Host, HostFault, Kind, NodePath};
 use super::ledger::{Ledger, Record};
-use super::look::{Look, MANIFEST_LIMIT, found};
+use super::look::{Look, MANIFEST_LIMIT, found, leftovers};
 use super::plan::{Action, Change, Content, Found, Phase, sha256};
 use super::report::{Refusal, Report};
 use super::request::Request;
@@ -65,6 +67,10 @@ async fn back(
     let mut ignored = Vec::new();
     let look = Look::at(host, request, &mut ignored)?;
     let Some(text) = look.ledger_text.clone() else {
+        // But for what a run left that was killed before it had written one, or after it was gone.
+        if !options.check {
+            copies::remove_needless(host)?;
+        }
         report.msg = "nothing to change: there is no ledger, so nothing here is ours".into();
         return Ok(Outcome::Done);
     };
@@ -82,13 +88,13 @@ async fn back(
         host,
         ledger: &look.ledger,
         changes: Vec::new(),
-        restored: Vec::new(),
         going: BTreeSet::new(),
         warnings: Vec::new(),
     };
     plan.apiserver(&mut refusals)?;
+    plan.leftovers(&look.pods.directory)?;
     plan.the_rest()?;
-    let Back { changes, restored, warnings, .. } = plan;
+    let Back { changes, warnings, .. } = plan;
     report.warnings.extend(warnings);
     preflight::writable(host, &changes, &mut refusals);
     if !refusals.is_empty() {
@@ -118,10 +124,7 @@ async fn back(
         report.warnings.extend(units::stop().await);
     }
     run.phase(rest)?;
-    for copy in restored {
-        remove_tree(host, &copy)?;
-        remove_empty(host, &copy.parent())?;
-    }
+    copies::remove_needless(host)?;
     host.remove_file(&paths::ledger())?;
     remove_empty(host, &paths::state())?;
     // A tree that had no /var/lib has none again.
@@ -151,8 +154,6 @@ struct Back<'a> {
     host: &'a Host,
     ledger: &'a Ledger,
     changes: Vec<Change>,
-    /// Copies that are not needed once everything is done: the host has the same again.
-    restored: Vec<NodePath>,
     /// What will not be there any more.
     going: BTreeSet<NodePath>,
     warnings: Vec<String>,
@@ -168,13 +169,17 @@ impl Back<'_> {
             self.warnings.push(format!("{path} is no file any more, and is left as it is"));
             return Ok(());
         };
-        // As we left it: exactly what was there before.
+        // As we left it: exactly what was there before. But that may have been edited while our lines
+        // were in it, and they have to go: what they name goes, too, and the API server would not start.
         let record = self.ledger.entries.get(path);
-        if let Some((copy, before)) = self.original(record, &bytes)? {
+        let holds_ours = |text: &[u8]| {
+            let removed = Manifest::read(text).and_then(|manifest| manifest.remove(&ours.added));
+            removed.is_ok_and(|removed| removed.changed)
+        };
+        if let Some(before) = self.original(record, &bytes)?.filter(|before| !holds_ours(before)) {
             if before != bytes {
                 self.update(path.clone(), Phase::ApiServer, before, record, there);
             }
-            self.restored.push(copy);
             return Ok(());
         }
         let removed = Manifest::read(&bytes).and_then(|manifest| manifest.remove(&ours.added));
@@ -202,14 +207,14 @@ impl Back<'_> {
         &self,
         record: Option<&Record>,
         bytes: &[u8],
-    ) -> Result<Option<(NodePath, Vec<u8>)>, HostFault> {
+    ) -> Result<Option<Vec<u8>>, HostFault> {
         let Some(record) = record.filter(|record| record.left.contains(&sha256(bytes))) else {
             return Ok(None);
         };
         let Some(copy) = record.before.as_ref().and_then(|before| before.snapshot.clone()) else {
             return Ok(None);
         };
-        Ok(self.host.read(&copy, LARGEST)?.map(|bytes| (copy, bytes)))
+        self.host.read(&copy, LARGEST)
     }
 
     fn update(
@@ -241,6 +246,23 @@ impl Back<'_> {
             before: Some(there),
             to: None,
         });
+    }
+
+    /// Temporary files of killed runs, beside everything that we made. Those of our state are
+    /// nobody's business, and go with it.
+    fn leftovers(&mut self, manifests: &NodePath) -> Result<(), HostFault> {
+        let mut directories: BTreeSet<_> =
+            self.ledger.entries.keys().map(NodePath::parent).collect();
+        directories.insert(manifests.clone());
+        directories.remove(&paths::state());
+        for directory in directories {
+            for path in leftovers(self.host, &directory)? {
+                if let Some(there) = found(self.host, &path, LARGEST)? {
+                    self.gone(&path, Action::Remove, Phase::Files, there);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Everything else: the authenticator, then the files, what is inside before what it is in.
@@ -281,14 +303,14 @@ impl Back<'_> {
                         self.gone(path, Action::Remove, phase, there);
                         Ok(())
                     }
-                    Some(before) if as_left && before.snapshot.is_none() => {
+                    // Its content was never ours, so that whatever it says now, it is as it was.
+                    Some(before) if before.snapshot.is_none() => {
                         self.attributes(path, record, before.attributes(), there, phase);
                         Ok(())
                     }
                     Some(_) if as_left => {
-                        if let Some((copy, first)) = self.original(Some(record), &bytes)? {
+                        if let Some(first) = self.original(Some(record), &bytes)? {
                             self.update(path.clone(), phase, first, Some(record), there);
-                            self.restored.push(copy);
                         }
                         Ok(())
                     }

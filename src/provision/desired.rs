@@ -6,6 +6,7 @@ mod certificates;
 mod program;
 mod workload;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::host::{Host, HostFault, Kind, NodePath};
@@ -16,6 +17,7 @@ use super::plan::{Content, Fit, Phase, Target, Want};
 use super::render::{AbsolutePath, RenderFault, WebhookKubeconfig};
 use super::report::{Installer, Refusal};
 use super::request::{Part, Request, Workload};
+use super::yaml;
 use crate::clock::UnixTime;
 use crate::files::{Attributes, Owner};
 use crate::keypair::WebhookUrl;
@@ -90,7 +92,7 @@ pub(super) fn desired(
     let (installer, stale) = maker.apiserver(&kubeconfig, ca.as_ref(), audit.as_deref())?;
     maker.leftovers()?;
     let Maker { mut targets, warnings, ledger, leaf, half_done, .. } = maker;
-    with_parents(host, &mut targets)?;
+    with_parents(host, &look.ledger, &mut targets)?;
     Ok(Some(Desired { targets, warnings, installer, ledger, leaf, half_done, stale }))
 }
 
@@ -123,9 +125,10 @@ impl Maker<'_> {
     /// The directories that everything is in. One that was there before us keeps what it has, if
     /// that will do.
     fn directories(&mut self) -> Result<(), HostFault> {
+        let whom = self.request.owner;
         let fit = |path: &NodePath, host: &Host, ledger: &Ledger| -> Result<Fit, HostFault> {
             let ours = host.resolve(path)?.is_none() || ledger.made(path);
-            Ok(if ours { Fit::Exact } else { Fit::Enough })
+            Ok(if ours { Fit::Exact } else { Fit::Enough(whom) })
         };
         let state = paths::state();
         self.directory(
@@ -231,21 +234,12 @@ impl Maker<'_> {
             return Ok(());
         }
         let bytes = self.host.read(path, FILE_LIMIT)?.unwrap_or_default();
-        let text = str::from_utf8(&bytes).map_err(|_| (None, "it is not UTF-8".to_owned()));
-        let read = text.and_then(|text| {
-            serde_saphyr::from_str::<serde_json::Map<String, serde_json::Value>>(text).map_err(
-                |error| {
-                    let line = error.location().map(|at| usize::try_from(at.line()).unwrap_or(0));
-                    let told = error.without_snippet().to_string();
-                    (line, told.lines().next().unwrap_or_default().to_owned())
-                },
-            )
-        });
-        if let Err((line, problem)) = read {
+        let read = yaml::read::<serde_json::Map<String, serde_json::Value>>(&bytes);
+        if let Err(wrong) = read {
             self.refusals.push(Refusal {
                 path: Some(path.clone()),
-                line,
-                problem: format!("it is no kubeconfig: {problem}"),
+                line: wrong.line,
+                problem: format!("it is no kubeconfig: {wrong}"),
                 cure: format!("move it away: mv {path} {path}.old"),
             });
         }
@@ -254,13 +248,18 @@ impl Maker<'_> {
 
     /// What killed runs left in our directories.
     fn leftovers(&mut self) -> Result<(), HostFault> {
-        let mut directories = vec![
+        let mut directories = BTreeSet::from([
             paths::state(),
             self.request.config.parent(),
             self.server.state_dir.clone(),
             self.server.kubeconfig.parent(),
-        ];
-        directories.dedup();
+        ]);
+        directories.extend(self.targets.iter().filter_map(|target| match &target.want {
+            Want::File { .. } | Want::Kept { .. } => Some(target.path.parent()),
+            Want::Moved { to } => Some(to.parent()),
+            Want::Directory { .. } | Want::Readable { .. } | Want::Gone => None,
+        }));
+        directories.remove(&self.look.pods.directory);
         let mut found = self.look.pods.leftovers.clone();
         for directory in directories {
             found.extend(leftovers(self.host, &directory)?);
@@ -307,7 +306,7 @@ impl Maker<'_> {
 }
 
 /// Directories that are missing above what is wanted, as a fresh system has them.
-fn with_parents(host: &Host, targets: &mut Vec<Target>) -> Result<(), HostFault> {
+fn with_parents(host: &Host, before: &Ledger, targets: &mut Vec<Target>) -> Result<(), HostFault> {
     let mut all = Vec::with_capacity(targets.len());
     let mut planned: Vec<NodePath> = Vec::new();
     for target in std::mem::take(targets) {
@@ -320,12 +319,14 @@ fn with_parents(host: &Host, targets: &mut Vec<Target>) -> Result<(), HostFault>
             let mut missing: Vec<_> = made.ancestors().skip(1).collect();
             missing.reverse();
             for path in missing {
-                if planned.contains(&path) || host.resolve(&path)?.is_some() {
+                // One that we made may lack its mode still, if that run was killed.
+                let theirs = host.resolve(&path)?.is_some() && !before.made(&path);
+                if planned.contains(&path) || theirs {
                     continue;
                 }
                 planned.push(path.clone());
                 let with = Attributes { mode: 0o755, owner: Some(ROOT), label: None };
-                let want = Want::Directory { with, fit: Fit::Enough };
+                let want = Want::Directory { with, fit: Fit::Exact };
                 all.push(Target { path, phase: target.phase, want });
             }
             if matches!(target.want, Want::Directory { .. }) {

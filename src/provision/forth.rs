@@ -213,14 +213,17 @@ impl Pass<'_> {
             .done()
             .iter()
             .find(|change| matches!(change.content, Some(super::plan::Content::Program(_))));
-        if let Some(path) = copied.map(|change| change.path.clone()) {
-            let stamp = self.host.find(&path)?.map(|entry| entry.stamp);
-            run.amend(|ledger| {
-                if let Some(program) = &mut ledger.program {
-                    program.copy = stamp;
-                }
-            })?;
-        }
+        let stamp = match copied.map(|change| change.path.clone()) {
+            Some(path) => self.host.find(&path)?.map(|entry| entry.stamp),
+            None => None,
+        };
+        run.amend(|ledger, done| {
+            let gone = done.iter().filter(|change| ledger.gone(change)).count();
+            if let (Some(program), true) = (&mut ledger.program, stamp.is_some()) {
+                program.copy = stamp;
+            }
+            gone > 0 || stamp.is_some()
+        })?;
         run.prune()
     }
 }

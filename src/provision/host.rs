@@ -4,6 +4,7 @@
 //! directory as its root (`openat2` with `RESOLVE_IN_ROOT`, Linux 5.6), symlinks included, so that
 //! nothing outside is read or written. Decides nothing: what to write is [`super::plan`]'s work.
 
+mod entry;
 mod path;
 
 use std::fs::File;
@@ -12,13 +13,12 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, StatVfsMountFlags,
-};
+use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, ResolveFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 
+pub use self::entry::{Entry, Kind, Stamp};
 pub use self::path::{NodePath, NodePathError};
-use crate::files::{self, Attributes, Owner, ReadFault, Staged};
+use crate::files::{self, Attributes, ReadFault, Staged};
 
 /// The host's file system, from its root down.
 #[derive(Debug)]
@@ -26,41 +26,6 @@ pub struct Host {
     root: PathBuf,
     dir: OwnedFd,
     superuser: bool,
-}
-
-/// What stands at a path, a symlink not followed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Entry {
-    /// What it is.
-    pub kind: Kind,
-    /// Permission bits.
-    pub mode: u32,
-    /// Whose it is.
-    pub owner: Owner,
-    /// In bytes.
-    pub size: u64,
-    /// Which file it is, and when it was last written: a file that was not touched has the same.
-    pub stamp: Stamp,
-}
-
-/// The kinds of entries that we tell apart.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Kind {
-    Directory,
-    File,
-    Symlink,
-    Other,
-}
-
-/// Identity and last write of a file, as `git`'s index uses them.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-pub struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    seconds: i64,
-    nanoseconds: u64,
 }
 
 /// The host said no.
@@ -238,6 +203,21 @@ impl Host {
         Ok(names)
     }
 
+    /// `path`, or the first of `path-2`, `path-3` and so on that nothing is at: two runs may be made
+    /// in one second, and the second must not write over what the first keeps.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn unused(&self, path: &NodePath) -> Result<NodePath, HostFault> {
+        let later = (2..).filter_map(|number| format!("{path}-{number}").parse().ok());
+        for path in std::iter::once(path.clone()).chain(later) {
+            if self.find(&path)?.is_none() {
+                return Ok(path);
+            }
+        }
+        Ok(path.clone())
+    }
+
     /// Whether the file system that `path` would be on can only be read. Asks about the nearest
     /// directory above it that exists.
     pub fn is_read_only(&self, path: &NodePath) -> bool {
@@ -369,7 +349,8 @@ impl Host {
     ) -> Result<Option<T>, HostFault> {
         match done {
             Ok(value) => Ok(Some(value)),
-            Err(Errno::NOENT) => Ok(None),
+            // Nothing is below a file either; whoever wants it to be a directory says so.
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(self.fault(verb, path, io::Error::from(error).into())),
         }
     }
@@ -399,50 +380,6 @@ impl Placed {
             path,
             source: error.into(),
         })
-    }
-}
-
-impl Stamp {
-    /// When it was last written, in seconds since 1970.
-    pub fn written(&self) -> u64 {
-        u64::try_from(self.seconds).unwrap_or(0)
-    }
-}
-
-impl Entry {
-    fn of(stat: &rustix::fs::Stat) -> Self {
-        let kind = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Directory,
-            FileType::Symlink => Kind::Symlink,
-            FileType::Fifo
-            | FileType::Socket
-            | FileType::CharacterDevice
-            | FileType::BlockDevice
-            | FileType::Unknown => Kind::Other,
-        };
-        let size = u64::try_from(stat.st_size).unwrap_or(0);
-        Self {
-            kind,
-            mode: stat.st_mode & 0o7777,
-            owner: Owner { uid: stat.st_uid, gid: stat.st_gid },
-            size,
-            stamp: Stamp {
-                device: stat.st_dev,
-                inode: stat.st_ino,
-                size,
-                seconds: stat.st_mtime,
-                nanoseconds: stat.st_mtime_nsec,
-            },
-        }
-    }
-
-    /// The same about a file of this machine, wherever the root is.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn of_file(file: &File) -> io::Result<Self> {
-        Ok(Self::of(&rustix::fs::fstat(file)?))
     }
 }
 

@@ -167,11 +167,11 @@ impl Ledger {
             None => change.action == Action::Mkdir,
         };
         let found = change.before.as_ref();
-        let known = self.entries.remove(&change.path);
         let Some(with) = &change.with else {
-            // It goes: a copy of what was somebody else's is what there is to tell.
+            // It goes, and until it has gone it is as it was: a run may be killed before.
             return;
         };
+        let known = self.entries.remove(&change.path);
         let untouched = found.is_none_or(|found| match (&known, &found.bytes) {
             (Some(known), Some(bytes)) => known.left.contains(&sha256(bytes)),
             (known, _) => known.is_some(),
@@ -204,6 +204,13 @@ impl Ledger {
         };
         let record = Record { directory, before, left, mode: with.mode, uid, gid };
         self.entries.insert(change.path.clone(), record);
+    }
+
+    /// Notes that `change` was made, if that is all there is to tell: nothing is there any more.
+    /// Says whether there is something new to write.
+    pub(super) fn gone(&mut self, change: &Change) -> bool {
+        let goes = matches!(change.action, Action::Move | Action::Remove | Action::Rmdir);
+        goes && self.entries.remove(&change.path).is_some()
     }
 }
 

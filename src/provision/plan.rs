@@ -69,8 +69,8 @@ pub(super) enum Want {
 pub(super) enum Fit {
     /// Exactly: it is ours.
     Exact,
-    /// It was there before us: as long as the group gets in, it stays as it is.
-    Enough,
+    /// It was there before us: as long as this user or group gets in, it stays as it is.
+    Enough(Owner),
 }
 
 /// What a file says, and how much of that may be told.
@@ -145,7 +145,7 @@ impl Target {
         match (want, found) {
             (Want::Directory { with, .. }, None) => change(Action::Mkdir, None, Some(with), None),
             (Want::Directory { with, fit }, Some(found)) => {
-                let fits = fit == Fit::Enough && lets_in(&found.entry, &with);
+                let fits = matches!(fit, Fit::Enough(whom) if lets_in(&found.entry, whom));
                 let drift = drift(&found.entry, &with, owned).filter(|_| !fits)?;
                 change(drift, None, Some(with), Some(found))
             }
@@ -187,11 +187,12 @@ impl Target {
     }
 }
 
-/// Whether the group of `with`, or its user, may look into the directory as it is.
-fn lets_in(entry: &Entry, with: &Attributes) -> bool {
-    let (x, rx) = (0o001, 0o005);
-    let Some(Owner { uid, gid }) = with.owner else { return true };
-    entry.mode & x != 0
+/// Whether the user, or the group, may look into the directory as it is.
+fn lets_in(entry: &Entry, Owner { uid, gid }: Owner) -> bool {
+    // Whoever follows a file has to read its directory, too (inotify(7)).
+    let rx = 0o005;
+    uid == 0
+        || entry.mode & rx == rx
         || (entry.owner.gid == gid && (entry.mode >> 3) & rx == rx)
         || (entry.owner.uid == uid && (entry.mode >> 6) & rx == rx)
 }
@@ -285,11 +286,12 @@ mod tests {
             (0o750, OF_GROUP, None),
             (0o700, OURS, None),
             (0o700, ROOT, Some(Action::Chown)),
+            (0o711, ROOT, Some(Action::Chown)),
             (0o750, ROOT, Some(Action::Chown)),
             (0o700, OF_GROUP, Some(Action::Chmod)),
         ] {
             let found = || found(Kind::Directory, mode, owner, b"");
-            assert_eq!(action(want(Fit::Enough), found()), enough, "{mode:o} {owner:?}");
+            assert_eq!(action(want(Fit::Enough(OURS)), found()), enough, "{mode:o} {owner:?}");
             let exact = (mode, owner) != (0o750, OF_GROUP);
             assert_eq!(action(want(Fit::Exact), found()).is_some(), exact, "{mode:o} {owner:?}");
         }

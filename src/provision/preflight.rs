@@ -9,6 +9,7 @@ use super::plan::{Change, Target, Want};
 use super::report::Refusal;
 use super::request::{Request, Workload};
 use super::rollout::{Listener, listeners};
+use super::yaml;
 
 /// Who may not be let in by a webhook: an API server that asks nobody what they may do.
 pub(super) fn authorization(host: &Host, main: &Main, refusals: &mut Vec<Refusal>) {
@@ -73,8 +74,7 @@ fn modes_of_file(host: &Host, manifest: &Manifest, file: &str) -> Result<Vec<Str
     let path = on_host(manifest, file).ok_or_else(|| unread("it is on no mounted directory"))?;
     let bytes = host.read(&path, MANIFEST_LIMIT).map_err(|fault| unread(&fault.to_string()))?;
     let bytes = bytes.ok_or_else(|| unread("there is no such file on the host"))?;
-    let text = str::from_utf8(&bytes).map_err(|_| unread("it is not UTF-8"))?;
-    let read = serde_saphyr::from_str::<Configuration>(text)
+    let read = yaml::read::<Configuration>(&bytes)
         .map_err(|_| unread("it is no AuthorizationConfiguration"))?;
     Ok(read.authorizers.into_iter().map(|authorizer| authorizer.r#type).collect())
 }

@@ -9,7 +9,6 @@ mod text;
 use std::path::Path;
 
 use serde::Serialize;
-use similar::TextDiff;
 
 pub use self::schema::schema;
 use super::host::{Host, NodePath};
@@ -251,7 +250,9 @@ impl Diff {
     /// As `diff -u` writes it.
     pub fn unified(&self) -> String {
         let Self { before, after, before_header, after_header } = self;
-        let body = TextDiff::from_lines(before, after).unified_diff().context_radius(3).to_string();
+        let patch = diffy::create_patch(before, after).to_string();
+        // Its own two headers name no file.
+        let body = patch.splitn(3, '\n').nth(2).unwrap_or_default();
         format!("--- {before_header}\n+++ {after_header}\n{body}")
     }
 }

@@ -16,6 +16,7 @@ mod differential;
 mod faces;
 mod manifests;
 mod one_spelling;
+mod provision;
 mod proxy;
 mod readme;
 mod reload;

@@ -54,3 +54,47 @@ fn the_examples_are_clean_but_for_the_broken_one() {
 
 /// So that a page that loses its commands does not go green.
 const CHECKED: usize = 7;
+
+#[test]
+fn the_transcript_of_provision_is_what_the_binary_prints() {
+    let page = include_str!("../../README.md");
+    let (_, block) = page.split_once("# iamgate provision --cluster-id").unwrap();
+    let (command, shown) =
+        block.split("```").next().unwrap().split_once("cluster-admins'\n").unwrap();
+    assert!(command.contains("--check --diff"), "{command}");
+    let root = tempfile::tempdir().unwrap();
+    let manifests = root.path().join("etc/kubernetes/manifests");
+    std::fs::create_dir_all(&manifests).unwrap();
+    std::fs::create_dir_all(root.path().join("var/lib")).unwrap();
+    let manifest = manifests.join("kube-apiserver.yaml");
+    std::fs::copy("tests/manifests/kubeadm-1.37/kube-apiserver.yaml", &manifest).unwrap();
+    std::fs::set_permissions(&manifest, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
+    let ran = Command::new(binary())
+        .args(["provision", "--cluster-id", "my-cluster.example.com", "--check", "--diff"])
+        .arg("--map-role=arn:aws:iam::123456789012:role/Admin=admin:{{SessionName}}=cluster-admins")
+        .arg("--root")
+        .arg(root.path())
+        .env_clear()
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(ran.stdout).unwrap();
+    // A build's own hash is its own.
+    let plain = |line: &str| match line.split_once("bin/0.1.0-") {
+        Some((before, after)) => format!("{before}bin/0.1.0-{}", after.get(12..).unwrap()),
+        None => line.to_owned(),
+    };
+    let mut lines = printed.lines().map(plain);
+    let mut skip = false;
+    for line in shown.lines() {
+        if line == "..." {
+            skip = true;
+        } else if skip {
+            assert!(lines.any(|printed| printed == plain(line)), "{line:?} is not in\n{printed}");
+            skip = false;
+        } else {
+            assert_eq!(lines.next(), Some(plain(line)), "\n{printed}");
+        }
+    }
+    assert_eq!(lines.next(), None);
+}

@@ -1,7 +1,7 @@
 //! What a host should be, as flags and as a spec file: one definition of each setting.
 //!
-//! A spec file is YAML or JSON, `schema: iamgate/v1`, its keys the flags' names in camel case. A
-//! flag wins over the file. The JSON Schema is made from the flags' own definitions.
+//! A spec file is YAML or JSON, `schema: iamgate/v1`, its keys the flags' names in camel case, but
+//! for the mappings, which are called as in the configuration file. A flag wins over the file. The JSON Schema is made from the flags' own definitions.
 
 mod mapping;
 mod schema;
@@ -34,11 +34,11 @@ pub(crate) struct Settings {
     pub(super) config: Option<NodePath>,
     /// A role of a configuration file that is not there yet: ARN=USERNAME=GROUP,GROUP
     #[arg(long, value_name = "MAPPING", help_heading = MAPPINGS)]
-    #[serde(deserialize_with = "mapping::roles")]
+    #[serde(rename = "mapRoles", deserialize_with = "mapping::roles")]
     pub(super) map_role: Vec<MapEntry>,
     /// A user of such a file: ARN=USERNAME=GROUP,GROUP
     #[arg(long, value_name = "MAPPING", help_heading = MAPPINGS)]
-    #[serde(deserialize_with = "mapping::users")]
+    #[serde(rename = "mapUsers", deserialize_with = "mapping::users")]
     pub(super) map_user: Vec<MapEntry>,
     /// The AWS partition of such a file [default: aws]
     #[arg(long, value_name = "NAME", help_heading = MAPPINGS)]

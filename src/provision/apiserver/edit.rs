@@ -200,12 +200,10 @@ impl Work {
             let holder = volumes.and_then(|all| all.iter().find(same_name));
             let free = holder.is_none();
             if free || holder == Some(&volume(&name, wanted, false)) {
-                if number > 1 {
-                    self.warnings.push(Warning::VolumeName {
-                        line: line(&wanted.volume).unwrap_or_default(),
-                        name: Shown::new(&wanted.volume),
-                        ours: Shown::new(&name),
-                    });
+                // One that has no line was added in this edit: the caller knows both.
+                if let Some(line) = line(&wanted.volume).filter(|_| number > 1) {
+                    let (name, ours) = (Shown::new(&wanted.volume), Shown::new(&name));
+                    self.warnings.push(Warning::VolumeName { line, name, ours });
                 }
                 return Ok((name, free));
             }

@@ -64,9 +64,27 @@ fn decode(bytes: &[u8]) -> Option<Value> {
     let options = serde_saphyr::options! {
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
     };
-    let mut reader = bytes;
-    let mut documents = serde_saphyr::read_with_options::<_, Value>(&mut reader, options);
-    documents.next()?.ok()
+    let text = str::from_utf8(bytes).ok()?;
+    serde_saphyr::from_str_with_options(first_document(text), options).ok()
+}
+
+/// As far as the line that begins a second document or ends the first: at the beginning of a line,
+/// `---` and `...` are never anything else (YAML 1.2.2, 9.1).
+fn first_document(text: &str) -> &str {
+    let marks = |line: &str, mark: &str| {
+        line.strip_prefix(mark)
+            .is_some_and(|rest| rest.trim_end().is_empty() || rest.starts_with(' '))
+    };
+    let (mut end, mut begun) = (0, false);
+    for line in text.split_inclusive('\n') {
+        if begun && (marks(line, "---") || marks(line, "...")) {
+            return text.get(..end).unwrap_or(text);
+        }
+        let nothing = line.trim().is_empty() || line.starts_with(['#', '%']);
+        begun |= marks(line, "---") || !nothing;
+        end += line.len();
+    }
+    text
 }
 
 fn words(container: &Value) -> Vec<&str> {

@@ -179,6 +179,28 @@ fn what_no_manifest_can_hold_is_refused_before_anything_else() {
     assert_eq!(wanted(annotation("a", "x\ny")), "an annotation's value, in one line");
 }
 
+#[test]
+fn the_user_is_the_containers_before_the_pods() {
+    let user = |container: &str, spec: &str| read(&manifest(container, spec)).run_as_user();
+    let pods = "  securityContext: {runAsUser: 7}\n";
+    assert_eq!(user("", ""), None);
+    assert_eq!(user("", pods), Some(7));
+    assert_eq!(user("    securityContext: {privileged: false}\n", pods), Some(7));
+    assert_eq!(user("    securityContext: {runAsUser: 0}\n", pods), Some(0));
+}
+
+#[test]
+fn two_containers_that_run_it_and_none_are_refused() {
+    let second = "  - command: [/go-runner]\n    args: [--l=x, /bin/kube-apiserver]\n";
+    let text = manifest("", second);
+    assert_eq!(refused(&text), Refusal::Candidates { line: 7, first: 6 });
+    let none = text.replace("kube-apiserver]", "kube-scheduler]");
+    assert_eq!(refused(&none), Refusal::NoContainer { line: 6 });
+    let hidden = manifest("", "").replace("[kube-apiserver]", "[env, A=b, kube-apiserver]");
+    let program = Shown::new("env");
+    assert_eq!(refused(&hidden), Refusal::Wrapped { line: 6, program });
+}
+
 /// A container's mount and its volume, in one manifest.
 fn mounted(mount: &str, volume: &str) -> String {
     let container = format!("    volumeMounts:\n    - {{name: v, {mount}}}\n");

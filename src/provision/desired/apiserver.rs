@@ -3,10 +3,10 @@
 use super::Maker;
 use crate::files::{Attributes, Owner};
 use crate::provision::apiserver::{
-    DirectoryType, Edit, Edited, Policy, WantedAnnotation, WantedFlag, WantedMount,
+    DirectoryType, Edit, Edited, Manifest, Policy, WantedAnnotation, WantedFlag, WantedMount,
 };
 use crate::provision::host::{HostFault, NodePath};
-use crate::provision::ledger::{Generation, Manifest};
+use crate::provision::ledger::{self, Generation};
 use crate::provision::look::Main;
 use crate::provision::paths;
 use crate::provision::plan::{Content, Fit, Phase, Target, Want, sha256};
@@ -35,7 +35,11 @@ impl Maker<'_> {
             let with = Attributes { mode: 0o700, owner, label: self.label };
             let there = self.host.resolve(&log).ok().flatten().is_some();
             let ours = self.look.ledger.made(&log);
-            self.directory(log, with, if there && !ours { Fit::Enough } else { Fit::Exact });
+            self.directory(
+                log,
+                with,
+                if there && !ours { Fit::Enough(Owner { uid: user, gid: 0 }) } else { Fit::Exact },
+            );
         }
         Some(text)
     }
@@ -62,45 +66,63 @@ impl Maker<'_> {
         let hash = sha256(content.as_bytes());
         let same = self.look.ledger.config_hash.as_deref() == Some(&*hash);
         self.ledger.config_hash = Some(hash.clone());
-        for path in &self.look.pods.in_the_way {
-            // Where it is not asked for, it was refused.
-            let away = paths::dated(&paths::quarantine(), self.now);
-            let Ok(to) = away.join(path.name()) else { continue };
-            self.targets.push(Target {
-                path: away.clone(),
-                phase: Phase::Files,
-                want: Want::Directory {
-                    with: Attributes { mode: 0o700, owner: Some(super::ROOT), label: None },
-                    fit: Fit::Exact,
-                },
-            });
-            self.targets.push(Target {
-                path: path.clone(),
-                phase: Phase::ApiServer,
-                want: Want::Moved { to },
-            });
-        }
+        self.quarantine()?;
         let Some(main) = &self.look.pods.apiserver else { return Ok((installer, false)) };
         if self.request.apiserver == ApiServer::Later {
             let known = self.look.ledger.config_hash.is_some();
             return Ok((installer, known && !same));
         }
         preflight::authorization(self.host, main, self.refusals);
-        match edited(main, wanted, &hash, same) {
-            Ok(edited) => self.manifest(main, edited),
-            Err(refusal) => self.refusals.push(refusal),
+        match edited(main, &wanted, &hash, same) {
+            Ok(edited) => self.manifest(main, edited, false),
+            Err(refusal) => match self.edited_anew(main, wanted, &hash) {
+                Some(edited) => self.manifest(main, edited, true),
+                None => self.refusals.push(refusal),
+            },
         }
         Ok((installer, false))
     }
 
-    fn manifest(&mut self, main: &Main, edited: Edited) {
+    /// Moves away what is in the way. Where that is not asked for, it was refused.
+    fn quarantine(&mut self) -> Result<(), HostFault> {
+        if self.look.pods.in_the_way.is_empty() {
+            return Ok(());
+        }
+        let away = self.host.unused(&paths::dated(&paths::quarantine(), self.now))?;
+        for path in [paths::quarantine(), away.clone()] {
+            let with = Attributes { mode: 0o700, owner: Some(super::ROOT), label: None };
+            self.directory(path, with, Fit::Exact);
+        }
+        for path in &self.look.pods.in_the_way {
+            let Ok(to) = away.join(path.name()) else { continue };
+            self.targets.push(Target {
+                path: path.clone(),
+                phase: Phase::ApiServer,
+                want: Want::Moved { to },
+            });
+        }
+        Ok(())
+    }
+
+    /// What is in the way may be our own of another time, such as another lifetime of answers: the
+    /// edit as it is without that.
+    fn edited_anew(&self, main: &Main, mut wanted: Edit, hash: &str) -> Option<Edited> {
+        let ours = self.look.ledger.apiserver.as_ref().filter(|known| known.path == main.path)?;
+        let removed = main.manifest.remove(&ours.added).ok().filter(|removed| removed.changed)?;
+        wanted.annotations.push(WantedAnnotation { key: HASH.to_owned(), value: hash.to_owned() });
+        Manifest::read(&removed.text).ok()?.edit(&wanted).ok()
+    }
+
+    /// `anew` where nothing of what we added before is left in it.
+    fn manifest(&mut self, main: &Main, edited: Edited, anew: bool) {
         let at = |line: usize| format!("{}:{line}: ", main.path);
         self.warnings.extend(
             edited.warnings.iter().map(|warning| at(warning.line()) + &warning.to_string()),
         );
         let path = main.path.clone();
         // As it was left, or with some of our lines still in it: what we added before counts on.
-        let before = self.look.ledger.apiserver.as_ref().filter(|known| known.path == path);
+        let before =
+            self.look.ledger.apiserver.as_ref().filter(|known| known.path == path && !anew);
         let still = before.filter(|known| {
             main.manifest.remove(&known.added).is_ok_and(|removed| removed.changed)
         });
@@ -109,7 +131,7 @@ impl Maker<'_> {
             None => edited.added,
         };
         if edited.changed || still.is_some() {
-            self.ledger.apiserver = Some(Manifest { path: path.clone(), added });
+            self.ledger.apiserver = Some(ledger::Manifest { path: path.clone(), added });
         }
         let owner = main.found.entry.owner;
         let with = Attributes { mode: main.found.entry.mode, owner: Some(owner), label: None };
@@ -159,17 +181,18 @@ impl Maker<'_> {
 
 /// An API server that was given everything by an installer, and has read what there is, stays as it
 /// is: without the content hash there is nothing to restart it for.
-fn edited(main: &Main, mut wanted: Edit, hash: &str, same: bool) -> Result<Edited, Refusal> {
+fn edited(main: &Main, wanted: &Edit, hash: &str, same: bool) -> Result<Edited, Refusal> {
     let refused = |refusal: crate::provision::apiserver::Refusal| Refusal {
         path: Some(main.path.clone()),
         line: refusal.line(),
         problem: refusal.to_string(),
         cure: refusal.cure().to_string(),
     };
-    let bare = main.manifest.edit(&wanted).map_err(refused)?;
+    let bare = main.manifest.edit(wanted).map_err(refused)?;
     if !bare.changed && same && main.manifest.annotation(HASH).is_none() {
         return Ok(bare);
     }
+    let mut wanted = wanted.clone();
     wanted.annotations.push(WantedAnnotation { key: HASH.to_owned(), value: hash.to_owned() });
     main.manifest.edit(&wanted).map_err(refused)
 }

@@ -10,6 +10,7 @@ use super::Maker;
 use crate::files;
 use crate::provision::host::{Entry, HostFault, NodePath};
 use crate::provision::ledger;
+use crate::provision::look::leftovers;
 use crate::provision::paths;
 use crate::provision::plan::{Content, Fit, Phase, Target, Want, sha256};
 use crate::provision::report::Refusal;
@@ -88,6 +89,10 @@ impl Maker<'_> {
             let Ok(directory) = all.join(&name) else { continue };
             if directory == *new || pod.contains(directory.as_str()) {
                 continue;
+            }
+            // A directory goes when there is nothing in it.
+            for path in leftovers(self.host, &directory)? {
+                self.targets.push(Target { path, phase: Phase::Files, want: Want::Gone });
             }
             if let Ok(file) = directory.join(PROGRAM) {
                 self.targets.push(Target { path: file, phase: Phase::Files, want: Want::Gone });

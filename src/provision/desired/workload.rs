@@ -12,6 +12,7 @@ use crate::provision::plan::{Content, Phase, Target, Want};
 use crate::provision::render::{Container, Program, StaticPod, Systemd, Sysusers};
 use crate::provision::report::Refusal;
 use crate::provision::request::{Part, Workload};
+use crate::provision::yaml;
 
 impl Maker<'_> {
     /// The static pod's manifest, the unit, or neither.
@@ -162,10 +163,7 @@ impl Maker<'_> {
 /// Whether kubelet runs it, and as the pod that it is. kubelet refuses static pods that refer to
 /// objects of the API (from 1.34 by default, always from 1.37).
 fn fits_kubelet(text: &str) -> Result<(), String> {
-    let pod: Value = serde_saphyr::from_str(text).map_err(|error| {
-        let told = error.without_snippet().to_string();
-        format!("no YAML: {}", told.lines().next().unwrap_or_default())
-    })?;
+    let pod = yaml::value(text.as_bytes()).map_err(|wrong| format!("no YAML: {wrong}"))?;
     let is = |path: &str, wanted: &str| pod.pointer(path).and_then(Value::as_str) == Some(wanted);
     if !(is("/kind", "Pod")
         && is("/metadata/name", "iamgate")

@@ -23,7 +23,7 @@ fn mode(mode: u32) -> Attributes {
 fn absolute_and_climbing_symlinks_stay_inside_the_root() {
     let (dir, host) = tree();
     fs::create_dir(dir.path().join("outside")).unwrap();
-    fs::File::create(dir.path().join("outside/secret")).unwrap();
+    File::create(dir.path().join("outside/secret")).unwrap();
     let root = host.root().to_owned();
     symlink(dir.path().join("outside"), root.join("etc/absolute")).unwrap();
     symlink("../../../outside", root.join("etc/climbing")).unwrap();
@@ -54,7 +54,7 @@ fn what_is_staged_is_invisible_and_gone_if_it_is_not_committed() {
 fn a_pipe_a_directory_and_a_long_file_are_not_read() {
     let (_dir, host) = tree();
     let pipe = host.root().join("etc/pipe");
-    rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
     host.stage(&path("/etc/f"), b"12345", &mode(0o600)).unwrap().commit().unwrap();
     for (name, told) in
         [("/etc/pipe", "it is not a file"), ("/etc", "Is a directory"), ("/etc/f", "at most 4")]

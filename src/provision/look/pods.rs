@@ -9,6 +9,7 @@ use crate::provision::paths;
 use crate::provision::plan::Found;
 use crate::provision::report::Refusal;
 use crate::provision::request::{ApiServer, Request};
+use crate::provision::yaml;
 
 /// The static pods of a host.
 pub(in crate::provision) struct Pods {
@@ -232,8 +233,7 @@ fn directory(host: &Host, request: &Request) -> Result<NodePath, HostFault> {
     let text = host.read(&paths::known(paths::KUBELET_CONFIG), MANIFEST_LIMIT)?;
     let said = text
         .as_deref()
-        .and_then(|text| str::from_utf8(text).ok())
-        .and_then(|text| serde_saphyr::from_str::<Kubelet>(text).ok())
+        .and_then(|text| yaml::read::<Kubelet>(text).ok())
         .and_then(|kubelet| kubelet.static_pod_path?.parse::<NodePath>().ok());
     Ok(said.unwrap_or_else(|| paths::known(paths::MANIFESTS)))
 }

@@ -164,10 +164,7 @@ pub(super) fn server(
 
 /// Where a symlink points, and the file at the end of it; `None` if that is not in the same
 /// directory or below it. `..data` of a ConfigMap's volume is a symlink to a directory.
-fn end_of_links(
-    host: &Host,
-    path: &NodePath,
-) -> Result<(PathBuf, Option<NodePath>), HostFault> {
+fn end_of_links(host: &Host, path: &NodePath) -> Result<(PathBuf, Option<NodePath>), HostFault> {
     let first = host.read_link(path)?;
     let plain = |target: &Path| {
         target.is_relative() && !target.components().any(|part| part == Component::ParentDir)

@@ -14,7 +14,7 @@ pub(crate) fn schema() -> Value {
     properties.insert("config".into(), text("The server's configuration file"));
     for arg in Settings::augment_args(Command::new("spec")).get_arguments() {
         let Some(flag) = arg.get_long() else { continue };
-        properties.insert(camel(flag), property(flag, arg));
+        properties.insert(key(flag), property(flag, arg));
     }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -61,8 +61,13 @@ fn entry(arn: &str) -> Value {
     })
 }
 
-/// `map-role` as `mapRole`.
-pub(super) fn camel(flag: &str) -> String {
+/// `cache-ttl` as `cacheTtl`; mappings as in the configuration file.
+fn key(flag: &str) -> String {
+    match flag {
+        "map-role" => return "mapRoles".to_owned(),
+        "map-user" => return "mapUsers".to_owned(),
+        _ => {}
+    }
     let mut parts = flag.split('-');
     let mut name = parts.next().unwrap_or_default().to_owned();
     for part in parts {

@@ -47,9 +47,9 @@ fn every_setting_is_a_flag_and_a_key_of_the_spec_and_they_mean_the_same() {
     ]);
     let by_spec = spec(
         "schema: iamgate/v1\n\
-         mapRole:\n- {roleARN: 'arn:aws:iam::123456789012:role/Admin', \
+         mapRoles:\n- {roleARN: 'arn:aws:iam::123456789012:role/Admin', \
            username: 'admin:{{SessionName}}', groups: [system:masters, b]}\n\
-         mapUser:\n- {userARN: 'arn:aws:iam::123456789012:user/ann', username: ann}\n\
+         mapUsers:\n- {userARN: 'arn:aws:iam::123456789012:user/ann', username: ann}\n\
          partition: aws-cn\nstrict: true\nworkload: systemd\nimage: r/i:1\nbaseImage: r/b:1\n\
          env: ['HTTPS_PROXY=http://p:1']\nmemoryLimit: 32Mi\nserverUid: 5\nserverGid: 6\n\
          takeover: true\ntemplateDir: /t\nsan: [a.example]\ncaDays: 9\nleafDays: 8\n\
@@ -84,7 +84,7 @@ fn a_spec_that_is_wrong_is_refused_with_its_place() {
         ("schema: iamgate/v1\nworkload: pod\n", "unknown variant"),
         ("schema: iamgate/v1\ncacheTtl: 30\n", "expected a duration"),
         ("schema: iamgate/v1\nserverUid: -1\n", "line 2"),
-        ("schema: iamgate/v1\nmapRole: [{roleARN: x, username: y}]\n", "x: "),
+        ("schema: iamgate/v1\nmapRoles: [{roleARN: x, username: y}]\n", "x: "),
         ("schema: iamgate/v1\nschema: iamgate/v1\n", "duplicate"),
     ] {
         let fault = spec(text).unwrap_err();
