@@ -1,6 +1,7 @@
 //! `iamgate server`: wires configuration, certificate, STS, reload and the listeners together.
 
 mod nodes;
+mod ports;
 mod reloads;
 mod supervisor;
 
@@ -10,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::future::OptionFuture;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -107,7 +107,12 @@ pub(crate) async fn run(
     metrics.certificate_expires(pair.not_after());
     let certificate = Arc::new(Certificate::load(&fixed.state_dir, fixed.client_ca.as_deref())?);
 
-    let listener = listen(SocketAddr::new(fixed.address, fixed.port)).await?;
+    let (mut terminate, mut interrupt) = (terminate?, interrupt?);
+    let (listener, health_port) = tokio::select! {
+        opened = ports::open(SocketAddr::new(fixed.address, fixed.port), fixed.health, face) => opened?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let address = listener.local_addr()?;
     if !fixed.kubeconfig_pregenerated {
         let url = WebhookUrl::new(&fixed.hostname, address.port());
@@ -116,7 +121,6 @@ pub(crate) async fn run(
             info!(kubeconfigPath = %fixed.kubeconfig.display(), "writing webhook kubeconfig file");
         }
     }
-    let health_port = server::bind_health(fixed.health).await;
     if let Some(listener) = &health_port {
         info!("health listening on {}", listener.local_addr()?);
     }
@@ -161,7 +165,7 @@ pub(crate) async fn run(
     let supervisor = supervisor.as_ref();
     let reloads = Reloads { policy, reloader, certificate, metrics, health, fixed };
     tokio::select! {
-        ended = server::serve(parts, ending(terminate?, interrupt?, supervisor)) => {
+        ended = server::serve(parts, ending(terminate, interrupt, supervisor)) => {
             match ended {
                 Ended::Clean => info!("stopped"),
                 Ended::Cut(connections) => warn!(connections, "stopped; some were cut off"),
@@ -264,13 +268,6 @@ fn tell_mappings(policy: &Policy) {
 fn accepted(metrics: &Metrics, health: &Health) {
     metrics.config_reloaded(true, SystemClock.now());
     health.config_loaded();
-}
-
-async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|fault| {
-        Failure::from(format!("could not open TLS listener on {address}: {fault}"))
-            .hint("another process may hold the port; --port and --address choose another")
-    })
 }
 
 fn no_pair(fault: KeyPairFault, dir: &Path) -> Failure {

@@ -1,6 +1,6 @@
 """What the scenarios share: one control plane for the run, and the stand-in for AWS in its network.
 
-    IAMGATE_BIN=target/debug/iamgate scripts/pytest tests/cluster -k whoami
+    scripts/test-cluster -k whoami
 
 as root. The test bed is `.cache/test-cluster`, not the one of `make cluster-up`. With CLUSTER_KEEP=1 it stays up
 afterwards: `CLUSTER_DIR=.cache/test-cluster tests/cluster/host enter cp0`, and at last `... tests/cluster/host down`.
@@ -26,6 +26,8 @@ from stand_in import ACCOUNT, REGION, StandIn
 
 CLUSTER = "bed.example.com"
 SESSION_NAME = "jane@example.com"
+# The name of a program's dynamic linker is behind its ELF headers.
+INTERPRETER_WITHIN = 4096
 # It is copying 13 MB some times over.
 IMAGE_SECONDS = 120
 # `host` is without us up to the first scenario of test_sign_in that wants it `installed`, and again after the last of
@@ -52,7 +54,10 @@ _notes: dict[str, list[str]] = {}
 def binary() -> Path:
     path = os.environ.get("IAMGATE_BIN")
     if not path or not os.access(path, os.X_OK):
-        pytest.fail("IAMGATE_BIN must be the path of the iamgate binary: cargo build, then target/debug/iamgate")
+        pytest.fail("IAMGATE_BIN must be the path of the iamgate binary: make build, then dist/iamgate")
+    with open(path, "rb") as file:
+        if b"/ld-" in file.read(INTERPRETER_WITHIN):
+            pytest.fail("IAMGATE_BIN is linked to libraries that no container has: make build, then dist/iamgate")
     return Path(path).absolute()
 
 

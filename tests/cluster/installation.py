@@ -72,6 +72,7 @@ def tree(host: Host) -> dict[str, str]:
         f"find {places} -type f -exec sha256sum {{}} + 2> /dev/null"
     )
     listed = host.attempt("sh", "-c", script).stdout.splitlines()
+    assert any(CONFIG[1:] in line for line in listed), f"{host.name} has no configuration yet"
     return dict(reversed(line.split(maxsplit=1)) if len(line.split()[0]) == 64 else (line, "") for line in listed)
 
 

@@ -23,7 +23,7 @@ LOGINS, AT_ONCE, BY_KUBECTL = 1000, 32, 24
 LIVE_SECONDS = 1
 # What the API server does when the webhook cannot decide: five tries, with pauses of 0.5, 0.75, 1.1 and 1.7 s or some more. Each
 # takes up to the 4 s that STS is given, as long as we hold connections that the other end does not hear on any more.
-TRIES, TRYING_SECONDS = 5, (4, 30)
+TRIES, TRYING_SECONDS = 5, (4, 35)
 
 
 @contextlib.contextmanager

@@ -96,6 +96,8 @@ def test_takeover_lets_the_reference_answer_until_it_has_gone(reference, aws, si
     gone = time.monotonic()
     await_that(lambda: reference.process("iamgate") and installation.answers(reference), why="our server answers")
     note(f"answers {time.monotonic() - gone:.1f} s after the reference has gone")
+    # It has waited: a container that ends and is started again would answer minutes later.
+    assert reference.starts("iamgate") == 1
     assert await_that(lambda: sign_in(reference) is None)
     assert installation.provision(reference, "--wait").changes == {}
 
