@@ -43,6 +43,7 @@ impl Maker<'_> {
             Some(known) => (known.sha256.clone(), None),
             None => {
                 let bytes = read(&source)?;
+                self.judge(&bytes);
                 (sha256(&bytes), Some(bytes))
             }
         };
@@ -77,6 +78,23 @@ impl Maker<'_> {
         let copy = known.and_then(|known| known.copy);
         self.ledger.program = Some(ledger::Program { sha256: hash, source: stamp, copy });
         Ok(Ok(directory))
+    }
+
+    /// The API server's image has no dynamic loader.
+    fn judge(&mut self, program: &[u8]) {
+        if !needs_loader(program) {
+            return;
+        }
+        let problem = format!(
+            "this program, {}, is not static, and would not run in the API server's image",
+            self.program.display()
+        );
+        if self.host.is_running() {
+            let cure = "install the static release binary (make build), or use --image".into();
+            self.refusals.push(Refusal { path: None, line: None, problem, cure });
+        } else {
+            self.warnings.push(problem);
+        }
     }
 
     /// Programs before the one that runs now: neither it nor the new one.
@@ -119,6 +137,30 @@ fn place(hash: &str) -> Option<(NodePath, NodePath)> {
     Some((directory, file))
 }
 
+/// Whether an ELF program names a dynamic loader: its path stands among the first things in the
+/// file (elf(5), PT_INTERP).
+fn needs_loader(program: &[u8]) -> bool {
+    let head = program.get(..HEAD).unwrap_or(program);
+    let loaders: [&[u8]; 3] = [b"/ld-linux", b"/ld-musl-", b"/ld64.so"];
+    loaders.iter().any(|loader| head.windows(loader.len()).any(|found| found == *loader))
+}
+
 const PROGRAM: &str = "iamgate";
+/// The program's headers and the loader's path are in its first page.
+const HEAD: usize = 4096;
 /// A build with debugging information has less.
 const LIMIT: usize = 512 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_needs_a_loader_is_known_by_its_head() {
+        // What runs this test was linked as cargo does it.
+        let test = File::open("/proc/self/exe").unwrap();
+        let dynamic = cfg!(not(target_feature = "crt-static"));
+        assert_eq!(needs_loader(&read(&test).unwrap()), dynamic);
+        assert!(!needs_loader(b"\x7fELF and nothing more"));
+    }
+}
