@@ -7,7 +7,7 @@
 //! Looking and planning write nothing, so `--check` is the same code without its last step. Changes
 //! come in the order in which each stop leaves a working host: files, the authenticator, the API
 //! server; back again the other way round. What was changed is written down before
-//! ([`ledger`]), and each file appears by one rename ([`host`]).
+//! (`ledger`), and each file appears by one rename ([`host`]).
 //!
 //! Needs neither a network nor a cluster, but for waiting, which asks this host alone.
 

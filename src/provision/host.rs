@@ -2,7 +2,7 @@
 //!
 //! The root is a wall. Below a root that is not `/`, every path is resolved by the kernel with that
 //! directory as its root (`openat2` with `RESOLVE_IN_ROOT`, Linux 5.6), symlinks included, so that
-//! nothing outside is read or written. Decides nothing: what to write is [`super::plan`]'s work.
+//! nothing outside is read or written. Decides nothing: what to write is `plan`'s work.
 
 mod entry;
 mod path;
