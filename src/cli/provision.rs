@@ -122,7 +122,9 @@ pub(super) async fn run(
         Err(failure) if format == Format::Json => {
             let mut report = Report::empty(&args.root, check);
             report.failed = true;
-            report.msg = failure.to_string().trim_end().replace('\n', "; ");
+            let told = failure.to_string();
+            let told = told.strip_prefix("error: ").unwrap_or(&told);
+            report.msg = told.trim_end().replace('\n', "; ");
             out.write_all(report.json().as_bytes())?;
             return Err(failure);
         }

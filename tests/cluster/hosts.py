@@ -335,7 +335,7 @@ def run(
     started = time.monotonic()
     done = subprocess.run(
         [str(word) for word in command],
-        env={"HOME": "/nonexistent", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **(environment or {})},
+        env={"HOME": "/proc/nonexistent", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **(environment or {})},
         input=given or "",
         capture_output=True,
         text=True,
