@@ -311,11 +311,11 @@ fn with_parents(host: &Host, before: &Ledger, targets: &mut Vec<Target>) -> Resu
     let mut planned: Vec<NodePath> = Vec::new();
     for target in std::mem::take(targets) {
         let made = match &target.want {
-            Want::Moved { to } => to.clone(),
-            Want::Gone | Want::Readable { .. } | Want::Kept { .. } => target.path.clone(),
-            Want::Directory { .. } | Want::File { .. } => target.path.clone(),
+            Want::Moved { to } => Some(to.clone()),
+            Want::Directory { .. } | Want::File { .. } => Some(target.path.clone()),
+            Want::Gone | Want::Readable { .. } | Want::Kept { .. } => None,
         };
-        if !matches!(target.want, Want::Gone | Want::Readable { .. } | Want::Kept { .. }) {
+        if let Some(made) = made {
             let mut missing: Vec<_> = made.ancestors().skip(1).collect();
             missing.reverse();
             for path in missing {

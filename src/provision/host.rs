@@ -289,7 +289,7 @@ impl Host {
         self.unlink(path, AtFlags::empty())
     }
 
-    /// Removes the directory at `path` if it is empty; fine if it is gone. Says whether it is.
+    /// Removes the directory at `path` if it is empty; fine if it is gone.
     ///
     /// # Errors
     /// What the operating system says.

@@ -65,8 +65,7 @@ impl Look {
     }
 }
 
-/// What stands at `path`, with its content if it is a file; a symlink that stays in its directory is
-/// followed where `link` says so.
+/// What stands at `path`, with its content if it is a file; a symlink is not followed.
 pub(super) fn found(
     host: &Host,
     path: &NodePath,
